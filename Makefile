@@ -1,0 +1,43 @@
+# make demo: a real question on a real image.   make test: the tests.   Only make and Python >= 3.11 are assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench nano clean
+
+# The stamp is made last, so an interrupted installation is done again.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "taco needs Python 3.11 or later; say make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --editable '.[dev]'
+	touch $@
+
+# Links for editors and type checkers, which do not know the folders' mapping in pyproject.toml.
+taco/tools:
+	ln -s ../tools $@
+taco/data_gen:
+	ln -s ../data_gen $@
+
+env: $(VENV)/installed taco/tools taco/data_gen
+
+demo: env
+	$(BIN)/python -m taco.demo
+
+test: env
+	$(BIN)/python -m pytest
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: env
+	for script in benchmarks/*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+
+nano: env
+	$(BIN)/python -m taco.data_gen.nano --out out/nano
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info taco/tools taco/data_gen
