@@ -1,0 +1,285 @@
+"""The trace: a task, the steps that were taken, the answer. One JSON line, images beside it.
+
+>>> trace = Agent().run("How much are 3 teas?", ["board.png"])
+>>> trace.save("out")                       # out/traces.jsonl and out/images/<sha>.png
+>>> [again] = read_traces("out")
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeVar
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from taco.tools.action import Action, Observation
+from taco.tools.finding import Finding
+from taco.tools.images import ImageError, ImageStore
+
+SCHEMA = "taco-trace-1"
+TRACES_FILE = "traces.jsonl"
+IMAGES_DIR = "images"
+
+StopReason = Literal["answered", "max_steps", "faulty", "context", "failed"]
+"""How a run ended: with an answer; out of steps; with too many faulty replies in a row; out of context; on an error."""
+
+
+_R = TypeVar("_R", bound=BaseModel)
+
+
+class TraceError(ValueError):
+    """A file of tasks or traces that cannot be used, and why."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(_Record):
+    """A question about images.
+
+    Attributes:
+        id: Names the task in its file.
+        question: The question.
+        images: The files of image-0, image-1 ..., relative to the folder of the line. `read_tasks` makes them absolute.
+        answer: The right answer, where it is known. The agent never sees it.
+        choices: The options of a multiple-choice question.
+        source: Where the task comes from, for example ``prices/total_of_two``: reports group by it.
+    """
+
+    id: str
+    question: str
+    images: tuple[str, ...] = ()
+    answer: str | None = None
+    choices: tuple[str, ...] | None = None
+    source: str = ""
+
+
+class Step(_Record):
+    """One reply of the model and what came of it.
+
+    Attributes:
+        reply: The model's text, verbatim.
+        thought: The thought in it.
+        actions: The calls in it, in order.
+        observations: What each call gave; one per action that was reached.
+        findings: What was wrong with the reply or its calls.
+    """
+
+    reply: str
+    thought: str = ""
+    actions: tuple[Action, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class ToolRecord(_Record):
+    """A tool that was offered, and what did its work. ``simulated`` in front of the back end: made from an annotation."""
+
+    name: str
+    backend: str
+
+
+class ImageFile(_Record):
+    """An image of a trace: its file, relative to the folder of the line, and `pixel_hash` of its RGB pixels."""
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        return inside(file)
+
+
+class Trace(_Record):
+    """Everything that was asked, done and answered. Immutable; equal runs give equal bytes: times and costs are not in it."""
+
+    schema_: Literal["taco-trace-1"] = Field(default=SCHEMA, alias="schema")
+    task: Task
+    tools: tuple[ToolRecord, ...] = ()
+    steps: tuple[Step, ...] = ()
+    answer: str | None = None
+    stop_reason: StopReason
+    images: dict[str, ImageFile] = Field(default_factory=dict)
+    _store: ImageStore | None = PrivateAttr(default=None)
+
+    @property
+    def store(self) -> ImageStore:
+        """The pixels. Read from the files on first use where the trace was read from a folder.
+
+        Raises:
+            TraceError: If the trace has no pixels, or a file's pixels are not those of the trace.
+        """
+        if self._store is None:
+            raise TraceError(f"Trace {self.task.id} was read without its folder, so it has no pixels. Use read_traces.")
+        return self._store
+
+    def with_store(self, store: ImageStore) -> "Trace":
+        """This trace with ``store`` as its pixels; ``images`` and ``task.images`` are filled from it."""
+        files = {name: _image_file(store.sha256(name)) for name in store}
+        inputs = tuple(files[f"image-{index}"].file for index in range(len(self.task.images)))
+        trace = self.model_copy(update={"images": files, "task": self.task.model_copy(update={"images": inputs})})
+        trace._store = store
+        return trace
+
+    def __eq__(self, other: object) -> bool:
+        # pydantic would compare the stores too, and so a trace with the same trace read back.
+        return isinstance(other, Trace) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def to_json(self) -> str:
+        """The JSON line, without a line end."""
+        return self.model_dump_json(by_alias=True, exclude_none=False)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Append the trace to ``folder/traces.jsonl``, its pixels to ``folder/images/``. Images go first: a line is complete."""
+        path = Path(folder)
+        for name, file in self.images.items():
+            save_image(self.store[name], path / file.file)
+        append_line(path / TRACES_FILE, self.to_json())
+
+
+def _image_file(sha256: str) -> ImageFile:
+    return ImageFile(file=f"{IMAGES_DIR}/{sha256}.png", sha256=sha256)
+
+
+def inside(file: str) -> str:
+    """The path, if it is relative and stays within its folder; a line of a file must not reach other files."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file:
+        raise ValueError(f"{file!r} is not a path relative to the folder of the line")
+    return file
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a PNG at once or not at all; a file that is there (named by its content) is left alone."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            image.save(file, "PNG", compress_level=1)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line. A line that an interruption cut short before is closed off first, so it cannot swallow this one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line.encode() + b"\n")
+        file.flush()
+
+
+def read_tasks(path: str | os.PathLike[str]) -> Iterator[Task]:
+    """The tasks of a JSONL file. Their image paths are made absolute, relative to the file's folder.
+
+    Raises:
+        TraceError: If the file is missing or a line cannot be read; says which.
+    """
+    file = Path(path)
+    for number, line in _lines(file):
+        task = _parse(Task, line, file, number)
+        images = []
+        for image in task.images:
+            try:
+                images.append(str(file.parent / inside(image)))
+            except ValueError as error:
+                raise TraceError(f"{file}, line {number}: {error}. Put the images into the file's folder.") from None
+        yield task.model_copy(update={"images": tuple(images)})
+
+
+def read_traces(folder: str | os.PathLike[str], *, skip_broken: bool = False) -> Iterator[Trace]:
+    """The traces of a folder, with their pixels loaded on demand.
+
+    Args:
+        folder: A folder with ``traces.jsonl``.
+        skip_broken: Pass over lines that cannot be read (an interrupted writer leaves at most one) instead of raising.
+
+    Raises:
+        TraceError: If there is no such file or a line cannot be read; says which.
+    """
+    file = Path(folder) / TRACES_FILE
+    for number, line in _lines(file):
+        try:
+            trace = _parse(Trace, line, file, number)
+        except TraceError:
+            if skip_broken:
+                continue
+            raise
+        trace._store = _FolderStore(file.parent, trace.images)
+        yield trace
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError:
+        raise TraceError(f"There is no file {file}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"{file} cannot be read: {error}.") from None
+
+
+def _parse(record: type[_R], line: str, file: Path, number: int) -> _R:
+    try:
+        return record.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the line"
+        raise TraceError(
+            f"{file}, line {number}: {where}: {first['msg']}. Mend or delete the line ({error.error_count()} faults in it)."
+        ) from None
+
+
+class _FolderStore(ImageStore):
+    """The images of a trace on disk, opened at first use and compared with their hashes."""
+
+    def __init__(self, folder: Path, files: Mapping[str, ImageFile]) -> None:
+        super().__init__()
+        self._folder, self._files, self._loaded = folder, files, False
+
+    def _index(self, name: str) -> int:
+        self._load()
+        return super()._index(name)
+
+    def names(self) -> list[str]:
+        self._load()
+        return super().names()
+
+    def copy(self) -> ImageStore:
+        self._load()
+        return super().copy()
+
+    def __len__(self) -> int:
+        self._load()
+        return super().__len__()
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for index in range(len(self._files)):
+            file = self._files.get(f"image-{index}")
+            if file is None:
+                raise TraceError(f"The images of a trace are named image-0, image-1 ...; got {', '.join(self._files)}.")
+            try:
+                name = self.add(self._folder / file.file)
+            except ImageError as error:
+                raise TraceError(f"An image of the trace is gone: {error}") from None
+            if self.sha256(name) != file.sha256:
+                raise TraceError(f"{self._folder / file.file} is not the image of the trace: its pixels changed.")

@@ -1,0 +1,86 @@
+"""Traces on disk: round trip, equal bytes, nothing outside the folder, broken lines."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from taco.agent import Agent
+from taco.models.scripted import ScriptedModel
+from taco.prompts import reply_text
+from taco.tools import Action
+from taco.tools.regions import Crop
+from taco.trace import Task, Trace, TraceError, append_line, read_tasks, read_traces
+
+IMAGE = Image.linear_gradient("L").convert("RGB")
+
+
+def run_once() -> Trace:
+    crop = Action(name="Crop", arguments={"image": "image-0", "bbox": [0.2, 0.2, 0.6, 0.6]})
+    end = Action(name="Terminate", arguments={"answer": "grey"})
+    model = ScriptedModel([reply_text("Look closer.", [crop]), reply_text("It is grey.", [end])])
+    return Agent(model, tools=[Crop]).run("Which colour?", [IMAGE])
+
+
+def test_a_saved_trace_reads_back_equal_with_its_pixels(tmp_path: Path) -> None:
+    trace = run_once()
+    trace.save(tmp_path)
+    [again] = read_traces(tmp_path)
+    assert again == trace
+    assert again.store.names() == ["image-0", "image-1"]
+    assert again.store["image-1"].tobytes() == trace.store["image-1"].tobytes()
+    assert again.task.images == (trace.images["image-0"].file,)
+
+
+def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
+    run_once().save(tmp_path / "a")
+    run_once().save(tmp_path / "b")
+    for name in ("traces.jsonl", *(f"images/{path.name}" for path in (tmp_path / "a/images").iterdir())):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert str(tmp_path) not in (tmp_path / "a/traces.jsonl").read_text()
+
+
+def test_a_changed_image_is_noticed(tmp_path: Path) -> None:
+    trace = run_once()
+    trace.save(tmp_path)
+    IMAGE.rotate(90).save(tmp_path / trace.images["image-0"].file)
+    [again] = read_traces(tmp_path)
+    with pytest.raises(TraceError, match="pixels changed"):
+        again.store.names()
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "../secret.png", "a/../../b.png", "C:\\x.png"])
+def test_a_line_reaches_no_file_outside_its_folder(tmp_path: Path, file: str) -> None:
+    record = json.loads(run_once().to_json())
+    record["images"]["image-0"]["file"] = file
+    append_line(tmp_path / "traces.jsonl", json.dumps(record))
+    with pytest.raises(TraceError, match="line 1"):
+        list(read_traces(tmp_path))
+    append_line(tmp_path / "tasks.jsonl", json.dumps({"id": "1", "question": "?", "images": [file]}))
+    with pytest.raises(TraceError, match="line 1"):
+        list(read_tasks(tmp_path / "tasks.jsonl"))
+
+
+def test_a_broken_line_is_named_and_an_interrupted_one_swallows_nothing(tmp_path: Path) -> None:
+    trace = run_once()
+    trace.save(tmp_path)
+    with (tmp_path / "traces.jsonl").open("a") as file:
+        file.write(trace.to_json()[:100])  # a writer that was killed
+    trace.save(tmp_path)
+    with pytest.raises(TraceError, match="line 2"):
+        list(read_traces(tmp_path))
+    assert list(read_traces(tmp_path, skip_broken=True)) == [trace, trace]
+
+
+def test_missing_files_and_unknown_fields_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="no file"):
+        list(read_traces(tmp_path))
+    append_line(tmp_path / "tasks.jsonl", '{"id": "1", "question": "?", "image": "a.png"}')
+    with pytest.raises(TraceError, match=r"line 1: image: Extra inputs"):
+        list(read_tasks(tmp_path / "tasks.jsonl"))
+
+
+def test_task_images_are_found_from_the_file(tmp_path: Path) -> None:
+    append_line(tmp_path / "tasks.jsonl", '{"id": "1", "question": "?", "images": ["a.png"]}')
+    assert list(read_tasks(tmp_path / "tasks.jsonl")) == [Task(id="1", question="?", images=(str(tmp_path / "a.png"),))]
