@@ -1,0 +1,120 @@
+"""A model by its name: ``nano``, a directory, a hub id, ``openai:NAME``.
+
+>>> load_model("nano").name
+'nano'
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from taco.models.chat import ChatModel, ModelLoadError
+from taco.models.record import AgentRecord
+
+NANO = Path(__file__).parents[1] / "nano"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load_model(
+    name: str | os.PathLike[str] = "nano",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    adapter: str | os.PathLike[str] | None = None,
+    base_url: str | None = None,
+    max_new_tokens: int | None = None,
+) -> ChatModel:
+    """Load a chat model.
+
+    Args:
+        name: ``nano`` (embedded), a directory (a model, or a LoRA adapter, whose base is loaded too), a hub id, or
+            ``openai:NAME`` for an OpenAI-compatible endpoint.
+        device: ``auto`` (CUDA, then MPS, then CPU), or one of torch's, such as ``cuda:1``.
+        dtype: ``auto`` (bfloat16 on CUDA, else float32), ``float32``, ``bfloat16`` or ``float16``.
+        adapter: A LoRA adapter's directory to put on the model.
+        base_url: The endpoint's address, for ``openai:NAME``.
+        max_new_tokens: Tokens of a reply.
+
+    Raises:
+        ModelLoadError: If there is no such model, it cannot be reached, or an argument is unknown; says what to do.
+    """
+    text = os.fspath(name)
+    limit: dict[str, Any] = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+    if text.startswith("openai:"):
+        from taco.models.endpoint import EndpointModel
+
+        return EndpointModel(text.removeprefix("openai:"), base_url=base_url, **limit)
+    folder = NANO if text == "nano" else Path(text)
+    if adapter is None and (folder / "adapter_config.json").is_file():
+        adapter, text = folder, _base_of(folder)
+        folder = NANO if text == "nano" else Path(text)
+    return _local(text, folder, _device(device), dtype, adapter, limit)
+
+
+def _local(
+    name: str, folder: Path, device: str, dtype: str, adapter: str | os.PathLike[str] | None, limit: dict[str, int]
+) -> ChatModel:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    import taco.xgenmm  # noqa: F401 - registers the Auto classes
+    from taco.models.local import LocalModel
+
+    source = str(folder) if folder.is_dir() else name
+    if not folder.is_dir() and (name == "nano" or name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ModelLoadError(f"There is no directory {folder}. A model is 'nano', a directory, a hub id or openai:NAME.")
+    try:
+        processor = AutoProcessor.from_pretrained(source)
+        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=_dtype(dtype, device))
+        record_dir = folder
+        if adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, os.fspath(adapter)).merge_and_unload()
+            record_dir, name = Path(adapter), f"{name}+{Path(adapter).name}"
+        model = model.to(device)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelLoadError(_explained(name, source, folder, error)) from error
+    return LocalModel(model, processor, name=name, record=AgentRecord.read(record_dir), **limit)
+
+
+def _base_of(folder: Path) -> str:
+    from peft import PeftConfig
+
+    base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+    if not base:
+        raise ModelLoadError(
+            f"{folder}/adapter_config.json names no base model. Give it with --model and the adapter with --adapter."
+        )
+    return str(base)
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelLoadError(f"The device {device!r} cannot be used here: {str(error).splitlines()[0]}. Try cpu.") from None
+    return device
+
+
+def _dtype(dtype: str, device: str) -> Any:
+    import torch
+
+    if dtype not in DTYPES:
+        raise ModelLoadError(f"The dtype {dtype!r} is unknown. There are: {', '.join(DTYPES)}.")
+    if dtype == "auto":
+        return torch.bfloat16 if device.startswith("cuda") else torch.float32
+    return getattr(torch, dtype)
+
+
+def _explained(name: str, source: str, folder: Path, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if folder.is_dir():
+        return f"The directory {source} holds no model that can be loaded: {first}"
+    return (
+        f"The model {name!r} is no directory here and could not be fetched from the hub: {first} "
+        "Check the name and the network, or give a directory."
+    )

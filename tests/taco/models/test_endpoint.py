@@ -1,0 +1,116 @@
+"""The endpoint model against a real HTTP server on this machine that speaks OpenAI's protocol."""
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from taco.agent import Agent
+from taco.models import EndpointModel, load_model
+from taco.models.chat import ContextError, ModelError
+from taco.prompts import reply_text
+from taco.tools import Action
+from taco.tools.calculator import Calculate
+
+END = reply_text("Done.", [Action(name="Terminate", arguments={"answer": "7"})])
+
+
+class Server(ThreadingHTTPServer):
+    status = 200
+    error = ""
+    requests: list[dict[str, Any]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Server)
+        server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if server.status != 200:
+            self._send(server.status, {"error": {"message": server.error}})
+        elif server.requests[-1].get("stream"):
+            chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Hel", "lo")]
+            body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+            self._send(200, body)
+        else:
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": END}}
+            self._send(200, {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}})
+
+    def _send(self, status: int, body: Any) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/event-stream" if isinstance(body, str) else "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server(("127.0.0.1", 0), Handler)
+    one.requests = []
+    thread = threading.Thread(target=one.serve_forever, daemon=True)
+    thread.start()
+    yield one
+    one.shutdown()
+    one.server_close()
+
+
+def model_of(server: Server) -> EndpointModel:
+    return EndpointModel("small", base_url=f"http://127.0.0.1:{server.server_port}/v1")
+
+
+def test_the_agent_runs_through_an_endpoint_and_images_arrive_unchanged(server: Server) -> None:
+    image = Image.linear_gradient("L").convert("RGB")
+    trace = Agent(model_of(server), tools=[Calculate]).run("?", [image])
+    assert trace.answer == "7"
+    [request] = server.requests
+    assert [message["role"] for message in request["messages"]] == ["system", "user"]
+    assert isinstance(request["messages"][0]["content"], str)
+    url = next(part for part in request["messages"][1]["content"] if part["type"] == "image_url")["image_url"]["url"]
+    sent = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    assert sent.tobytes() == image.tobytes()
+
+
+def test_usage_stop_and_stream(server: Server) -> None:
+    message = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    [completion] = model_of(server).generate([message], stop=["\n"])
+    assert completion.usage.prompt_tokens == 5
+    assert server.requests[0]["stop"] == ["\n"]
+    assert list(model_of(server).stream(message)) == ["Hel", "lo"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "sentence"),
+    [
+        (401, "no", ModelError, "OPENAI_API_KEY"),
+        (404, "no model", ModelError, "does not know the model 'small'"),
+        (400, "maximum context length is 10 tokens", ContextError, "does not fit"),
+        (400, "bad image", ModelError, "bad image"),
+    ],
+)
+def test_refusals_are_explained(server: Server, status: int, error: str, kind: type[ModelError], sentence: str) -> None:
+    server.status, server.error = status, error
+    with pytest.raises(kind, match=sentence):
+        model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
+    trace = Agent(model_of(server), tools=[Calculate]).run("?")
+    assert trace.stop_reason == ("context" if kind is ContextError else "failed")
+
+
+def test_no_server_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ModelError, match="set OPENAI_API_KEY"):
+        load_model("openai:gpt-4o")
+    model = load_model("openai:gpt-4o", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ModelError, match="cannot be reached"):
+        model.generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])

@@ -1,0 +1,159 @@
+"""The loop: its stop reasons, its feedback, what it never does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from taco.agent import MAX_FAULTY, Agent, Finished, Observed, Replied
+from taco.models.chat import ContextError
+from taco.models.record import AgentRecord
+from taco.models.scripted import ScriptedModel
+from taco.prompts import reply_text
+from taco.tools import Action, ImageError, ToolError, tool
+from taco.tools.calculator import Calculate
+from taco.tools.regions import Crop
+from taco.trace import Task, ToolRecord
+
+IMAGE = Image.new("RGB", (64, 48), "red")
+
+
+def calls(*actions: tuple[str, dict[str, Any]], thought: str = "") -> str:
+    return reply_text(thought, [Action(name=name, arguments=arguments) for name, arguments in actions])
+
+
+END = calls(("Terminate", {"answer": "7"}))
+SUM = ("Calculate", {"expression": "3 + 4"})
+
+
+def agent(*replies: str, **settings: Any) -> Agent:
+    return Agent(ScriptedModel(list(replies)), tools=[Crop, Calculate], **settings)
+
+
+def last_text(model: Any) -> str:
+    return "".join(part.get("text", "") for part in model.conversations[-1][-1]["content"])
+
+
+def test_an_answer() -> None:
+    one = agent(calls(SUM, thought="Add."), END)
+    trace = one.run("3 + 4?", [IMAGE])
+    assert (trace.answer, trace.stop_reason) == ("7", "answered")
+    assert [step.thought for step in trace.steps] == ["Add.", ""]
+    assert trace.steps[0].observations[0].content == {"result": 7}
+    assert [item.name for item in trace.tools] == ["Crop", "Calculate", "Terminate"]
+
+
+def test_r18_every_action_of_a_step_runs_and_may_use_the_image_of_an_earlier_one() -> None:
+    first = ("Crop", {"image": "image-0", "bbox": [0, 0, 0.5, 0.5]})
+    second = ("Crop", {"image": "image-1", "bbox": [0, 0, 0.5, 0.5]})
+    trace = agent(calls(first, second, SUM), END).run("?", [IMAGE])
+    assert [observation.error for observation in trace.steps[0].observations] == [None] * 3
+    assert list(trace.images) == ["image-0", "image-1", "image-2"]
+
+
+def test_r19_the_word_terminate_ends_nothing() -> None:
+    trace = agent(calls(SUM, thought="I could Terminate now."), END).run("?", [IMAGE])
+    assert len(trace.steps) == 2
+
+
+def test_nothing_runs_after_terminate() -> None:
+    trace = agent(calls(("Terminate", {"answer": "7"}), SUM)).run("?")
+    assert len(trace.steps[0].actions) == 2
+    assert len(trace.steps[0].observations) == 1
+
+
+def test_r17_a_name_that_is_no_tool_is_a_finding_with_a_hint() -> None:
+    one = agent(calls(("main", {})), calls(("Calculat", {})), END)
+    trace = one.run("?")
+    assert [finding.code for step in trace.steps for finding in step.findings] == ["IFN", "IFN"]
+    assert trace.steps[0].findings[0].where == "actions[0].name"
+    assert "Did you mean Calculate?" in last_text(one.model)
+
+
+def test_a_repeated_call_is_a_finding_and_does_not_run() -> None:
+    trace = agent(calls(SUM), calls(SUM), END).run("?")
+    assert trace.steps[1].findings[0].code == "RAC"
+    assert trace.stop_reason == "answered"
+
+
+def test_a_failed_terminate_does_not_end_the_run() -> None:
+    trace = agent(calls(("Terminate", {})), END).run("?")
+    assert trace.steps[0].findings[0].code == "IAV.missing"
+    assert trace.answer == "7"
+
+
+def test_stop_reasons() -> None:
+    assert agent(calls(SUM), max_steps=1).run("?").stop_reason == "max_steps"
+    assert agent(*["no JSON"] * MAX_FAULTY).run("?").stop_reason == "faulty"
+    assert agent("no JSON", "no JSON", calls(SUM), "no JSON", END).run("?").stop_reason == "answered"
+    failed = list(agent().stream("?"))[-1]
+    assert isinstance(failed, Finished)
+    assert (failed.trace.stop_reason, failed.error) == ("failed", "The script has no reply left.")
+
+
+def test_a_full_context_keeps_the_trace() -> None:
+    def reply(messages: Any) -> str:
+        if len(messages) > 2:
+            raise ContextError("full")
+        return calls(SUM)
+
+    trace = Agent(ScriptedModel(reply), tools=[Calculate]).run("?")
+    assert trace.stop_reason == "context"
+    assert trace.steps[0].observations[0].content == {"result": 7}
+
+
+def test_a_tool_error_goes_to_the_model_and_a_bug_surfaces() -> None:
+    @tool
+    def Picky(fail: str) -> dict[str, Any]:
+        """Fails.
+
+        Args:
+            fail: How.
+        """
+        raise ToolError("Not like that.") if fail == "nicely" else ZeroDivisionError("bug")
+
+    model = ScriptedModel([calls(("Picky", {"fail": "nicely"})), calls(("Picky", {"fail": "badly"}))])
+    with pytest.raises(ZeroDivisionError):
+        Agent(model, tools=[Picky]).run("?")
+    assert json.loads(last_text(model).removeprefix("OBSERVATION: ")) == {"error": "Not like that."}
+
+
+def test_events_come_in_order_and_end_with_the_trace() -> None:
+    events = list(agent(calls(SUM), END).stream("?", [IMAGE]))
+    assert [type(event) for event in events] == [Replied, Observed, Replied, Observed, Finished]
+
+
+def test_the_gold_answer_is_never_shown() -> None:
+    model = ScriptedModel([END])
+    task = Task(id="1", question="How many?", answer="4711")
+    list(Agent(model, tools=[Calculate]).run_batch([task]))
+    assert "4711" not in json.dumps(model.conversations, default=str)
+
+
+def test_a_task_whose_image_is_gone_fails_and_touches_no_other(tmp_path: Path) -> None:
+    tasks = [Task(id="1", question="?", images=(str(tmp_path / "none.png"),)), Task(id="2", question="?")]
+    traces = list(agent(END).run_batch(tasks))
+    assert [trace.stop_reason for trace in traces] == ["failed", "answered"]
+    assert str(tmp_path) not in traces[0].to_json()
+
+
+def test_bad_use_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ImageError, match="There is no file"):
+        agent(END).run("?", ["nowhere.png"])
+    with pytest.raises(ValueError, match="question is empty"):
+        agent(END).run("  ")
+    with pytest.raises(ValueError, match="max_steps"):
+        agent(END, max_steps=0)
+
+
+def test_a_trained_model_gets_the_tools_it_was_trained_with(caplog: pytest.LogCaptureFixture) -> None:
+    names = ["Calculate", "Levitate", "Terminate"]
+    record = AgentRecord(tools=tuple(ToolRecord(name=name, backend="taco") for name in names))
+    one = Agent(ScriptedModel([END], record=record))
+    assert one.toolbox.names == ["Calculate", "Terminate"]
+    assert list(one.missing_tools) == ["Levitate"]
+    assert "Levitate" in caplog.text
+    assert one.system == "short"
+    assert agent(END).system == "full"
