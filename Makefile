@@ -22,7 +22,7 @@ taco/data_gen:
 env: $(VENV)/installed taco/tools taco/data_gen
 
 demo: env
-	$(BIN)/python -m taco.demo
+	$(BIN)/taco ask docs/images/board.jpg "How much do 3 Mint tea cost?"
 
 test: env
 	$(BIN)/python -m pytest

@@ -1,0 +1,282 @@
+"""The command ``taco``.
+
+$ taco ask board.png "How much are 3 teas?"
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from taco.console import BAD_USE, FAILED, fail, plain_errors, progress
+
+if TYPE_CHECKING:
+    from taco.agent import Agent, Finished
+    from taco.trace import Task
+
+app = typer.Typer(
+    name="taco",
+    help="Visual questions that need several steps: a multimodal model thinks, calls tools and answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+tools_app = typer.Typer(help="The tools: what there is, what can run here, and one alone.")
+app.add_typer(tools_app, name="tools")
+
+Model = Annotated[str, typer.Option("--model", "-m", help="nano, a directory, a hub id, or openai:NAME.")]
+Adapter = Annotated[Optional[Path], typer.Option(help="A LoRA adapter's directory.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+BaseUrl = Annotated[Optional[str], typer.Option(help="Address of the endpoint, for openai:NAME.")]
+MaxSteps = Annotated[int, typer.Option(min=1, help="Replies of one run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from taco import __version__
+
+        typer.echo(f"taco {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(BAD_USE)
+
+
+@app.command(no_args_is_help=True)
+def ask(
+    what: Annotated[list[str], typer.Argument(metavar="IMAGE... QUESTION", help="Image files, then the question.")],
+    model: Model = "nano",
+    save: Annotated[Optional[Path], typer.Option(help="Append the trace to this folder.")] = None,
+    as_json: AsJson = False,
+    adapter: Adapter = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    base_url: BaseUrl = None,
+    max_steps: MaxSteps = 10,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Let an image be given by its URL.")] = False,
+) -> None:
+    """Ask a question about images and see how it is answered, step by step.
+
+    Example: taco ask board.png "How much are 3 teas?"
+    """
+    from taco.agent import Finished
+
+    *images, question = what
+    if Path(question).is_file():
+        fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
+    with plain_errors():
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls)
+        finished: Finished | None = None
+        for event in agent.stream(question, images):
+            if isinstance(event, Finished):
+                finished = event
+            elif not as_json:
+                _show(event)
+        assert finished is not None
+        if save is not None:
+            finished.trace.save(save)
+    if as_json:
+        typer.echo(finished.trace.to_json())
+    elif finished.trace.answer is not None:
+        typer.secho(f"Answer: {finished.trace.answer}", bold=True)
+    if finished.trace.answer is None:
+        fail(f"no answer: {finished.error or _why(finished)}", FAILED)
+
+
+@app.command(no_args_is_help=True)
+def run(
+    tasks: Annotated[Path, typer.Argument(help="JSONL, one task a line; image files relative to it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the traces. An interrupted run goes on there.")],
+    model: Model = "nano",
+    adapter: Adapter = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    base_url: BaseUrl = None,
+    max_steps: MaxSteps = 10,
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first so many tasks.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer every task of a file; tasks that are answered already are passed over, failed ones are tried again."""
+    with plain_errors():
+        from taco.evaluation.running import finished_ids, run_tasks
+        from taco.trace import read_tasks
+
+        wanted = list(read_tasks(tasks))[:limit]
+        done = finished_ids(out)
+        left, failed = [task for task in wanted if task.id not in done], 0
+        _distinct(wanted)
+        if left:
+            agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls=False)
+            with progress(len(left), "tasks") as advance:
+                for record in run_tasks(agent, left, out):
+                    failed += record["error"] is not None
+                    advance()
+    summary = {"tasks": len(wanted), "done_before": len(wanted) - len(left), "run": len(left), "failed": failed}
+    _print(summary, f"{len(left)} tasks run, {len(wanted) - len(left)} done before, {failed} failed -> {out}", as_json)
+    if failed:
+        fail(f"{failed} tasks failed; {out}/runs.jsonl says why. The same command tries them again.", FAILED)
+
+
+@app.command(name="eval", no_args_is_help=True)
+def evaluate_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder with traces.jsonl.")],
+    tolerance: Annotated[float, typer.Option(min=0, help="Relative tolerance between numbers.")] = 1e-6,
+    as_json: AsJson = False,
+) -> None:
+    """Score the answers of a folder of traces against those of its tasks."""
+    with plain_errors():
+        from taco.evaluation import evaluate
+        from taco.trace import read_traces
+
+        report = evaluate(read_traces(folder), tolerance=tolerance)
+        if report.traces == 0:
+            fail(f"{folder} holds no trace whose task has an answer; nothing can be scored.", FAILED)
+    _print(report.model_dump() | {"accuracy": report.accuracy}, report.to_text(), as_json)
+
+
+@app.command(no_args_is_help=True)
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML; see docs/training.md.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+) -> None:
+    """Fine-tune a model on traces: wholly, or a LoRA adapter."""
+    with plain_errors():
+        from taco.training import run_config
+
+        out = run_config(config, resume=resume)
+    typer.echo(f"Saved in {out}. Use it: taco ask --model {out} IMAGE QUESTION")
+
+
+@tools_app.callback(invoke_without_command=True)
+def tools(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the tools: name, back end, and whether it can run here."""
+    if context.invoked_subcommand is not None:
+        return
+    from taco.tools import all_tools
+
+    rows = [(item, item.unavailable()) for item in all_tools()]
+    if as_json:
+        table = [item.schema()["function"] | {"backend": item.backend, "unavailable": remedy} for item, remedy in rows]
+        typer.echo(json.dumps(table, ensure_ascii=False))
+        return
+    width = max(len(item.name) for item, _ in rows)
+    for item, remedy in rows:
+        state = "ready" if remedy is None else f"not available: {remedy}"
+        typer.echo(f"{item.name:<{width}}  {item.backend:<16}  {state}")
+
+
+@tools_app.command(name="run", no_args_is_help=True)
+def run_tool(
+    name: Annotated[str, typer.Argument(help="The tool's name, for example OCR.")],
+    arguments: Annotated[
+        Optional[list[str]], typer.Argument(metavar="KEY=VALUE...", help="image=FILE for an image; JSON else.")
+    ] = None,
+    save: Annotated[Optional[Path], typer.Option(help="Folder for the images that the tool makes.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one tool alone and print its observation."""
+    from taco.tools import Action, ImageStore, default_toolbox
+
+    with plain_errors():
+        toolbox, images = default_toolbox(), ImageStore()
+        toolbox.select([name])
+        values = _tool_arguments(toolbox[name], arguments or [], images)
+        inputs, start = len(images), time.perf_counter()
+        observation = toolbox.execute(Action(name=name, arguments=values), images)
+        seconds = time.perf_counter() - start
+        saved = [_save_image(images, made, save) for made in observation.images] if save else []
+    typer.echo(observation.to_json())
+    if not as_json:
+        made = (
+            f", {len(images) - inputs} image(s) made" + (f": {', '.join(saved)}" if saved else "") if observation.images else ""
+        )
+        typer.secho(f"{seconds:.2f} s{made}", dim=True, err=True)
+    if observation.error is not None:
+        raise typer.Exit(FAILED)
+
+
+def _agent(
+    model: str,
+    adapter: Path | None,
+    device: str,
+    dtype: str,
+    base_url: str | None,
+    max_steps: int,
+    allow_urls: bool,
+) -> "Agent":
+    from taco.agent import Agent
+    from taco.models import load_model
+
+    chat_model = load_model(model, adapter=adapter, device=device, dtype=dtype, base_url=base_url)
+    return Agent(chat_model, max_steps=max_steps, allow_urls=allow_urls)
+
+
+def _show(event: Any) -> None:
+    from taco.agent import Replied
+    from taco.parser import parse_reply
+
+    if isinstance(event, Replied):
+        reply = parse_reply(event.text)
+        typer.secho(f"Step {event.step + 1}  ", fg="cyan", bold=True, nl=False)
+        typer.echo(reply.thought or "(no thought)")
+        if not reply.actions:
+            typer.secho(f"        {event.text}", fg="red")
+        return
+    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in event.action.arguments.items())
+    typer.secho(f"        {event.action.name}({arguments})", fg="yellow")
+    if event.action.name != "Terminate" or event.observation.error is not None:
+        typer.secho(f"        -> {event.observation.to_json()}", fg="red" if event.observation.error else "green")
+
+
+def _why(finished: "Finished") -> str:
+    reasons = {
+        "max_steps": "the model did not terminate within its steps; allow more with --max-steps",
+        "faulty": "the model's replies could not be used, several times in a row",
+    }
+    return reasons.get(finished.trace.stop_reason, finished.trace.stop_reason)
+
+
+def _distinct(tasks: list["Task"]) -> None:
+    seen: set[str] = set()
+    for task in tasks:
+        if task.id in seen:
+            fail(f"two tasks have the id {task.id!r}; ids name the traces, so make them distinct.")
+        seen.add(task.id)
+
+
+def _print(record: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(record, ensure_ascii=False) if as_json else text)
+
+
+def _tool_arguments(tool: Any, pairs: list[str], images: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"{pair!r} is not KEY=VALUE. Example: taco tools run OCR image=board.png")
+        if key in tool.image_arguments:
+            values[key] = images.add(value)
+        else:
+            values[key] = _json_or_text(value, tool.schema()["function"]["parameters"]["properties"].get(key, {}))
+    return values
+
+
+def _json_or_text(value: str, schema: dict[str, Any]) -> Any:
+    if schema.get("type") == "string":
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _save_image(images: Any, name: str, folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{images.sha256(name)[:16]}.png"
+    images[name].save(path)
+    return str(path)

