@@ -18,7 +18,7 @@ from taco.tools.action import Action, Observation
 from taco.tools.finding import Finding
 from taco.tools.images import ImageError, ImageStore
 
-SCHEMA = "taco-trace-1"
+SCHEMA: Literal["taco-trace-1"] = "taco-trace-1"
 TRACES_FILE = "traces.jsonl"
 IMAGES_DIR = "images"
 
