@@ -1,0 +1,192 @@
+"""The command ``taco-data``.
+
+$ taco-data generate --family prices --n 1000 --seed 1 --observations simulated --workers 2 --out data/prices
+"""
+
+import json
+import random
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from taco.console import FAILED, plain_errors, progress
+
+if TYPE_CHECKING:
+    from taco.data_gen.pipeline import Recipe, Report
+
+app = typer.Typer(
+    name="taco-data",
+    help="Makes traces from rendered scenes, and checks them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class FamilyName(StrEnum):
+    prices = "prices"
+
+
+class SplitName(StrEnum):
+    train = "train"
+    test = "test"
+
+
+class ObservationsName(StrEnum):
+    real = "real"
+    simulated = "simulated"
+
+
+Family = Annotated[FamilyName, typer.Option(help="The kind of scenes.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal bytes.")]
+SplitOption = Annotated[SplitName, typer.Option(help="test: names, layouts and fonts that train never has.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+@app.callback()
+def main() -> None:
+    pass
+
+
+@app.command(no_args_is_help=True)
+def generate(
+    n: Annotated[int, typer.Option("--n", min=1, help="Traces (tasks with --tasks-only) that the folder shall hold.")],
+    out: Annotated[Path, typer.Option(help="The folder. The same command goes on where it was interrupted.")],
+    family: Family = FamilyName.prices,
+    seed: Seed = 0,
+    observations: Annotated[
+        ObservationsName, typer.Option(help="real: the tools run on the images. simulated: OCR from the annotation, fast.")
+    ] = ObservationsName.simulated,
+    split: SplitOption = SplitName.train,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; they do not change what is made.")] = 1,
+    direct: Annotated[bool, typer.Option("--direct", help="One Terminate step with the right answer, no tools.")] = False,
+    types: Annotated[Optional[str], typer.Option(help="Question types, separated by commas; all by default.")] = None,
+    tasks_only: Annotated[
+        bool, typer.Option("--tasks-only", help="Tasks for evaluation, unfiltered, with the scenes' annotations.")
+    ] = False,
+    min_items: Annotated[int, typer.Option(help="Fewest items of a scene.")] = 2,
+    max_items: Annotated[int, typer.Option(help="Most items of a scene, up to 8.")] = 8,
+    questions_per_scene: Annotated[int, typer.Option(help="At most so many, of different types.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Makes traces: scenes, questions about them, and the steps to the answer."""
+    from taco.data_gen.pipeline import Recipe
+
+    with plain_errors():
+        recipe = Recipe(
+            family=family.value,
+            split=split.value,
+            seed=seed,
+            observations=observations.value,
+            min_items=min_items,
+            max_items=max_items,
+            types=tuple(name.strip() for name in types.split(",")) if types else None,
+            direct=direct,
+            questions_per_scene=questions_per_scene,
+            tasks_only=tasks_only,
+        )
+        result = _with_progress(recipe, n, out, workers)
+    typer.echo(json.dumps({"out": str(out), **result.to_json()}) if as_json else _summary(result, out))
+
+
+def _with_progress(recipe: "Recipe", n: int, out: Path, workers: int) -> "Report":
+    from taco.data_gen.pipeline import generate
+
+    with progress(n, "tasks" if recipe.tasks_only else "traces") as advance:
+        return generate(recipe, n, out, workers=workers, on_kept=advance)
+
+
+def _summary(result: "Report", out: Path) -> str:
+    data = result.to_json()
+    lines = [f"{data['kept']} kept, {data['rejected']} rejected, from {data['scenes']} scenes: {out}"]
+    for source in sorted({*result.kept, *result.rejected}):
+        reasons = result.rejected.get(source, {})
+        why = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
+        lines.append(f"  {source:<28}{result.kept.get(source, 0):>6} kept {sum(reasons.values()):>5} rejected  {why}".rstrip())
+    return "\n".join(lines)
+
+
+@app.command(no_args_is_help=True)
+def preview(
+    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    family: Family = FamilyName.prices,
+    n: Annotated[int, typer.Option("--n", min=1, max=64, help="Scenes.")] = 12,
+    seed: Seed = 0,
+    split: SplitOption = SplitName.train,
+    boxes: Annotated[bool, typer.Option("--boxes", help="Outline texts and items.")] = False,
+) -> None:
+    """Draws a contact sheet of scenes, and prints their questions."""
+    from taco.data_gen.pipeline import Recipe, ask_scene
+    from taco.data_gen.scenes.scene import contact_sheet
+
+    with plain_errors():
+        recipe = Recipe(family=family.value, split=split.value, seed=seed)
+        asked = [ask_scene(recipe, number) for number in range(n)]
+        contact_sheet([scene for scene, _ in asked], boxes=boxes).save(out)
+    for number, (_, questions) in enumerate(asked):
+        for question in questions:
+            typer.echo(f"{number:>3}  {question.type:<16} {question.text}  ->  {question.answer}")
+
+
+@app.command(no_args_is_help=True)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder with traces.jsonl.")],
+    as_json: AsJson = False,
+) -> None:
+    """Runs every recorded action again and compares what comes back. Exit code 1 if a trace fails."""
+    from taco.data_gen.verification import Verdict, Verifier
+    from taco.trace import read_traces
+
+    verifier = Verifier()
+    counts: Counter[str] = Counter()
+    failed: list[Verdict] = []
+    with plain_errors():
+        for trace in read_traces(folder):
+            verdict = verifier.verify(trace)
+            counts[verdict.outcome] += 1
+            failed += [verdict] if verdict.failed else []
+    if as_json:
+        typer.echo(json.dumps({"counts": counts, "failed": [verdict.model_dump() for verdict in failed]}))
+    else:
+        for verdict in failed:
+            typer.echo(f"{verdict.id}: {verdict.failed}: {verdict.reason}")
+        said = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+        typer.echo(f"{counts.total()} traces: {said or 'there are none'}")
+        if counts["skipped execution"]:
+            typer.echo("Skipped: their observations are simulated, so they cannot be run again; their format was checked.")
+    if failed or not counts:
+        raise typer.Exit(FAILED)
+
+
+@app.command("fit-ocr")
+def fit_ocr(
+    n: Annotated[int, typer.Option("--n", min=1, help="Scenes to read.")] = 200,
+    seed: Seed = 1000,
+    split: SplitOption = SplitName.train,
+    out: Annotated[Optional[Path], typer.Option(help="Where to write the rates; the package's own file by default.")] = None,
+    only_compare: Annotated[bool, typer.Option("--compare", help="Compare the rates that are there; write nothing.")] = False,
+) -> None:
+    """Fits the error model of simulated OCR to the real engine, and shows how close the two are."""
+    from taco.data_gen import ocr_fitting
+    from taco.data_gen.observations import ENGINE
+    from taco.data_gen.ocr_errors import FILE, OcrErrors
+    from taco.data_gen.pipeline import Recipe, ask_scene
+    from taco.tools.ocr import make_ocr, observation, read
+
+    with plain_errors():
+        recipe = Recipe(split=split.value, seed=seed)
+        readings: list[tuple[Any, Any]] = []
+        for number in range(n):
+            scene, _ = ask_scene(recipe, number)
+            readings.append((scene.annotation, read(scene.image, ENGINE)))
+        if only_compare:
+            errors = OcrErrors.load()
+        else:
+            sample = {"family": recipe.family, "split": recipe.split, "seed": seed}
+            errors = ocr_fitting.fit(readings, make_ocr(ENGINE).backend, sample)
+            (out or FILE).write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        texts = [(annotation, observation(regions)["text"]) for annotation, regions in readings]
+        typer.echo(json.dumps(ocr_fitting.compare(texts, errors, random.Random(seed)), indent=1))

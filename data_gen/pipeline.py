@@ -1,0 +1,399 @@
+"""Scenes -> questions -> traces: in memory as an endless stream, or on disk, resumable, with any number of workers.
+
+    >>> traces = stream_traces(seed=0)                                       # endless; simulated observations
+    >>> report = generate(Recipe(seed=0), 1000, Path("out"), workers=2)      # out/traces.jsonl, out/images/, out/rejected.jsonl
+
+What scene number i of a seed gives depends on (family, split, seed, i) and the recipe alone, never on what ran before it.
+"""
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from taco.data_gen.observations import Observations, Observer, direct_toolbox, make_observer
+from taco.data_gen.ocr_errors import OcrErrors
+from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question, questions
+from taco.data_gen.scenes import prices
+from taco.data_gen.scenes.scene import PriceScene, Scene
+from taco.errors import RunError
+from taco.prompts import reply_text, terminated
+from taco.tools.images import ImageStore
+from taco.tools.toolbox import Toolbox
+from taco.trace import IMAGES_DIR, TRACES_FILE, Step, Task, ToolRecord, Trace, append_line, save_image
+
+CONFIG_FILE, PROGRESS_FILE = "config.json", "progress.jsonl"
+REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE = "rejected.jsonl", "tasks.jsonl", "annotations.jsonl"
+BARREN = 200
+"""Scenes in a row that may come to nothing before a run is given up."""
+
+Family = Literal["prices"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of each scene number. `types`: None for all of the family.
+
+    Raises:
+        ValueError: If a number is out of range or a type is unknown.
+    """
+
+    family: Family = "prices"
+    split: Split = "train"
+    seed: int = 0
+    observations: Observations = "simulated"
+    min_items: int = 2
+    max_items: int = 8
+    types: tuple[str, ...] | None = None
+    direct: bool = False
+    questions_per_scene: int = 4
+    tasks_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_items <= self.max_items <= 8:
+            raise ValueError(f"1 <= min_items <= max_items <= 8 is needed; got {self.min_items} and {self.max_items}.")
+        if self.questions_per_scene < 1:
+            raise ValueError(f"questions_per_scene is at least 1; got {self.questions_per_scene}.")
+        unknown = sorted(set(self.types or ()) - set(QUESTION_TYPES))
+        if unknown or self.types == ():
+            known = ", ".join(QUESTION_TYPES)
+            raise ValueError(f"There is no question type {', '.join(unknown) or '(none given)'}; there are: {known}.")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A candidate that is no trace: its task's id and type, and why."""
+
+    id: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All that one scene number gives: its tasks, never filtered; and, unless only they are wanted, what became of each."""
+
+    annotation: PriceScene
+    store: ImageStore
+    tasks: tuple[Task, ...]
+    outcomes: tuple[Trace | Rejected, ...]
+
+    @property
+    def traces(self) -> list[Trace]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Trace)]
+
+
+def stream_traces(
+    seed: int,
+    *,
+    family: Family = "prices",
+    split: Split = "train",
+    observations: Observations = "simulated",
+    min_items: int = 2,
+    max_items: int = 8,
+    types: Sequence[str] | None = None,
+    direct: bool = False,
+    questions_per_scene: int = 4,
+    start: int = 0,
+    step: int = 1,
+) -> Iterator[Trace]:
+    """Endless traces, made on the fly, pixels in ``trace.store``: scenes start, start + step, start + 2 step ...
+
+    Args:
+        seed: Equal seeds and settings give equal traces. Workers share one with ``start=worker, step=workers``.
+        family: The kind of scenes.
+        split: ``train`` never has the names, layouts and fonts that are held out for ``test``.
+        observations: ``simulated`` (fast) or ``real``.
+        min_items: Fewest items of a scene.
+        max_items: Most items of a scene; few make easy scenes.
+        types: Question types; None for all.
+        direct: One Terminate step with the annotated answer instead of the steps with tools.
+        questions_per_scene: At most so many, of different types.
+        start: First scene number.
+        step: From one scene number to the next.
+
+    Raises:
+        ValueError: If a setting is out of range or a type is unknown; at the call, not at the first trace.
+    """
+    chosen = tuple(types) if types is not None else None
+    recipe = Recipe(family, split, seed, observations, min_items, max_items, chosen, direct, questions_per_scene)
+    return _stream(recipe, start, step)
+
+
+def _stream(recipe: Recipe, start: int, step: int) -> Iterator[Trace]:
+    made = (candidates(recipe, number, _observer(recipe.observations)) for number in itertools.count(start, step))
+    for scene in _fruitful(made):
+        yield from scene.traces
+
+
+def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
+    """Everything that one scene number gives: the tasks, and what became of each."""
+    scene, asked = ask_scene(recipe, number)
+    store = ImageStore([scene.image])
+    tasks = _tasks(recipe, number, asked, f"{IMAGES_DIR}/{store.sha256('image-0')}.png")
+    if recipe.tasks_only:
+        return Candidates(scene.annotation, store, tasks, ())
+    toolbox = direct_toolbox() if recipe.direct else observer.look(scene, rng_for(recipe, number, "observations"))
+    records = tuple(ToolRecord(name=tool.name, backend=tool.backend) for tool in toolbox)
+    outcomes = tuple(
+        _outcome(question, task, recipe.direct, store, toolbox, records) for question, task in zip(asked, tasks, strict=True)
+    )
+    return Candidates(scene.annotation, store, tasks, outcomes)
+
+
+def ask_scene(recipe: Recipe, number: int) -> tuple[Scene, list[Question]]:
+    """The scene of a number and its questions."""
+    scene = prices.render(
+        rng_for(recipe, number, "scene"), split=recipe.split, max_items=recipe.max_items, min_items=recipe.min_items
+    )
+    kinds = [kind for kind in QUESTION_TYPES if recipe.types is None or kind in recipe.types]
+    return scene, questions(rng_for(recipe, number, "questions"), scene.annotation, recipe.questions_per_scene, kinds)
+
+
+def rng_for(recipe: Recipe, number: int, purpose: str) -> random.Random:
+    """The chance of one scene number for one purpose: the same on every machine and worker, independent of other purposes."""
+    text = f"{recipe.family}/{recipe.split}/{recipe.seed}/{number}/{purpose}"
+    return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
+
+
+def _tasks(recipe: Recipe, number: int, asked: Sequence[Question], image: str) -> tuple[Task, ...]:
+    return tuple(
+        Task(
+            id=f"{recipe.family}-{recipe.split}-{recipe.seed}-{number:06d}-{index}",
+            question=question.text,
+            images=(image,),
+            answer=question.answer,
+            source=f"{recipe.family}/{question.type}",
+        )
+        for index, question in enumerate(asked)
+    )
+
+
+def _outcome(
+    question: Question, task: Task, direct: bool, store: ImageStore, toolbox: Toolbox, records: tuple[ToolRecord, ...]
+) -> Trace | Rejected:
+    try:
+        steps = play(question, direct, store.copy(), toolbox)
+    except GaveUp as problem:
+        return Rejected(task.id, task.source, str(problem))
+    answer = terminated(steps[-1])
+    if answer is None or not question.accepts(answer):
+        return Rejected(task.id, task.source, "another answer than the annotated one")
+    trace = Trace(task=task, tools=records, steps=steps, answer=answer, stop_reason="answered")
+    return trace.with_store(store)
+
+
+def play(question: Question, direct: bool, store: ImageStore, toolbox: Toolbox) -> tuple[Step, ...]:
+    """Run a question's program against tools. Raises GaveUp."""
+    program = question.direct() if direct else question.program()
+    steps: list[Step] = []
+    try:
+        thought, actions = next(program)
+        while True:
+            observations = [toolbox.execute(action, store) for action in actions]
+            reply = reply_text(thought, actions)
+            steps.append(Step(reply=reply, thought=thought, actions=tuple(actions), observations=tuple(observations)))
+            thought, actions = program.send(observations)
+    except StopIteration:
+        return tuple(steps)
+
+
+# ---------------------------------------------------------------------- on disk
+
+
+@dataclass(frozen=True)
+class Report:
+    """What lies in a folder: counts by type, and of the rejected by type and reason."""
+
+    kept: dict[str, int]
+    rejected: dict[str, dict[str, int]]
+    scenes: int
+
+    def to_json(self) -> dict[str, Any]:
+        reasons: Counter[str] = Counter()
+        for counts in self.rejected.values():
+            reasons.update(counts)
+        return {
+            "kept": sum(self.kept.values()),
+            "rejected": reasons.total(),
+            "scenes": self.scenes,
+            "kept_by_type": self.kept,
+            "rejected_by_reason": dict(reasons),
+            "rejected_by_type": self.rejected,
+        }
+
+
+def generate(recipe: Recipe, n: int, out: Path, *, workers: int = 1, on_kept: Callable[[int], None] | None = None) -> Report:
+    """Write ``n`` traces (or tasks, where the recipe wants only them) into a folder; go on where an interrupted run stopped.
+
+    Args:
+        recipe: What to make.
+        n: Traces, or tasks, that the folder shall hold.
+        out: The folder. Ends with the same bytes whatever the number of workers and however often the run was interrupted.
+        workers: Processes. They are spawned: a script that calls this with more than one needs ``if __name__ == "__main__"``.
+        on_kept: Called with the number of those that the folder holds, whenever it grew.
+
+    Raises:
+        ValueError: If the folder was made with another recipe or number (the difference is named), or holds other files.
+        RunError: If `BARREN` scenes in a row came to nothing.
+    """
+    if n < 1 or workers < 1:
+        raise ValueError(f"At least one trace and one worker are needed; got n={n}, workers={workers}.")
+    _claim(out, _settings(recipe, n))
+    number, kept = _resume(out)
+    main = TASKS_FILE if recipe.tasks_only else TRACES_FILE
+    if on_kept:
+        on_kept(kept)
+    with contextlib.closing(_fruitful(_made(recipe, number, workers))) as scenes:
+        while kept < n:
+            kept += _write(out, next(scenes), n - kept)
+            sizes = {name: _size(out / name) for name in (main, REJECTED_FILE, ANNOTATIONS_FILE) if (out / name).exists()}
+            append_line(out / PROGRESS_FILE, json.dumps({"scene": number, "kept": kept, "bytes": sizes}))
+            number += 1
+            if on_kept:
+                on_kept(kept)
+    return report(out)
+
+
+def report(out: Path) -> Report:
+    """Count what `generate` wrote into a folder."""
+    kept: Counter[str] = Counter()
+    for name in (TRACES_FILE, TASKS_FILE):
+        kept.update(record.get("task", record)["source"] for record in _records(out / name))
+    rejected: dict[str, Counter[str]] = {}
+    for record in _records(out / REJECTED_FILE):
+        rejected.setdefault(record["source"], Counter())[record["reason"]] += 1
+    counts = {source: dict(sorted(reasons.items())) for source, reasons in sorted(rejected.items())}
+    return Report(dict(sorted(kept.items())), counts, sum(1 for _ in _records(out / PROGRESS_FILE)))
+
+
+def _write(out: Path, made: Candidates, wanted: int) -> int:
+    """Append what a scene gave, up to the last one that is wanted; returns how many were kept."""
+    if made.outcomes:
+        return _write_outcomes(out, made.outcomes, wanted)
+    tasks = made.tasks[:wanted]
+    if tasks:
+        image = tasks[0].images[0]
+        save_image(made.store["image-0"], out / image)
+        append_line(out / ANNOTATIONS_FILE, json.dumps({"image": image, "annotation": made.annotation.model_dump(mode="json")}))
+    for task in tasks:
+        append_line(out / TASKS_FILE, task.model_dump_json())
+    return len(tasks)
+
+
+def _write_outcomes(out: Path, outcomes: Sequence[Trace | Rejected], wanted: int) -> int:
+    kept = 0
+    for outcome in outcomes:
+        if kept == wanted:
+            break
+        if isinstance(outcome, Trace):
+            outcome.save(out)
+            kept += 1
+        else:
+            append_line(out / REJECTED_FILE, json.dumps(asdict(outcome)))
+    return kept
+
+
+def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
+    """All that the bytes of a folder depend on."""
+    settings = {"n": n, **asdict(recipe)}
+    if recipe.observations == "simulated":
+        settings["ocr_errors"] = hashlib.sha256(OcrErrors.load().model_dump_json().encode()).hexdigest()[:16]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder this run's own, or find that it is."""
+    file = out / CONFIG_FILE
+    if not file.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f"{out} holds something else (it has no {CONFIG_FILE}). Choose a new folder.")
+        out.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".part")
+        draft.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, file)
+        return
+    there = json.loads(file.read_text(encoding="utf-8"))
+    changed = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
+    if changed:
+        differences = "; ".join(f"{key} is {there.get(key)!r} there and {settings.get(key)!r} here" for key in changed)
+        raise ValueError(f"{out} was begun with other settings: {differences}. Use the same ones to go on, or a new folder.")
+
+
+def _resume(out: Path) -> tuple[int, int]:
+    """Cut the files back to the last scene that is wholly in all of them; returns the next scene's number and the kept."""
+    next_scene, kept, sizes, good = 0, 0, dict[str, int](), 0
+    for line in _whole_lines(out / PROGRESS_FILE):
+        entry = json.loads(line)
+        if any(_size(out / name) < size for name, size in entry["bytes"].items()):
+            break
+        next_scene, kept, sizes, good = entry["scene"] + 1, entry["kept"], entry["bytes"], good + len(line)
+    for name in (TRACES_FILE, REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE, PROGRESS_FILE):
+        if (out / name).exists():
+            os.truncate(out / name, good if name == PROGRESS_FILE else sizes.get(name, 0))
+    for leftover in (out / IMAGES_DIR).glob("*.part"):
+        leftover.unlink()
+    return next_scene, kept
+
+
+def _whole_lines(file: Path) -> Iterator[bytes]:
+    if file.exists():
+        yield from (line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
+
+
+def _records(file: Path) -> Iterator[dict[str, Any]]:
+    yield from (json.loads(line) for line in _whole_lines(file))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+# ---------------------------------------------------------------------- one process or several
+
+
+def _made(recipe: Recipe, start: int, workers: int) -> Generator[Candidates, None, None]:
+    """What the scenes from ``start`` on give, in order."""
+    work = functools.partial(_work, recipe)
+    if workers == 1:
+        yield from map(work, itertools.count(start))
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for first in itertools.count(start, 8 * workers):  # in blocks, since imap would take in all numbers at once
+            yield from pool.imap(work, range(first, first + 8 * workers))
+
+
+def _work(recipe: Recipe, number: int) -> Candidates:
+    # One thread each, with one worker as with many: the engine's sums, and so its texts, could depend on the number of threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return candidates(recipe, number, _observer(recipe.observations))
+
+
+@functools.cache
+def _observer(observations: Observations) -> Observer:
+    return make_observer(observations)
+
+
+def _fruitful(made: Iterator[Candidates]) -> Generator[Candidates, None, None]:
+    """The same, but an error where scene after scene gives nothing."""
+    barren = 0
+    for scene in made:
+        fruit = scene.traces if scene.outcomes else scene.tasks
+        barren = 0 if fruit else barren + 1
+        if barren >= BARREN:
+            reasons = ", ".join(sorted({outcome.reason for outcome in scene.outcomes if isinstance(outcome, Rejected)}))
+            raise RunError(
+                f"{BARREN} scenes in a row gave no trace ({reasons or 'no question of the wanted types fits them'}). "
+                "Allow other types or more items, or see `taco tools` for what cannot run."
+            )
+        yield scene

@@ -1,0 +1,62 @@
+"""The command ``taco-data``, as a user meets it."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+from typer.testing import CliRunner
+
+from taco.data_gen.cli import app
+from taco.trace import read_traces
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+SMALL = ("--n", 3, "--seed", 1, "--max-items", 2)
+
+
+def test_generate_writes_traces_and_says_what_it_did(tmp_path: Path) -> None:
+    code, said = call("generate", *SMALL, "--out", tmp_path / "a")
+    assert code == 0
+    assert said.startswith("3 kept")
+    assert len(list(read_traces(tmp_path / "a"))) == 3
+    code, said = call("generate", *SMALL, "--out", tmp_path / "a", "--json")
+    assert code == 0
+    assert json.loads(said)["kept"] == 3
+
+
+def test_bad_use_has_exit_code_2_and_a_remedy(tmp_path: Path) -> None:
+    assert call("generate", *SMALL, "--out", tmp_path / "a")[0] == 0
+    code, said = call("generate", *SMALL, "--out", tmp_path / "a", "--direct")
+    assert code == 2
+    assert "direct is False there and True here" in said
+    code, said = call("generate", *SMALL, "--out", tmp_path / "b", "--types", "price_of,nonsense")
+    assert code == 2
+    assert "no question type nonsense" in said
+    assert not (tmp_path / "b").exists()
+    code, said = call("verify", tmp_path / "nowhere")
+    assert code == 2
+    assert "There is no file" in said
+
+
+def test_verify_counts_and_fails_with_exit_code_1(tmp_path: Path) -> None:
+    call("generate", *SMALL, "--out", tmp_path / "a")
+    code, said = call("verify", tmp_path / "a")
+    assert code == 0
+    assert "3 skipped execution" in said
+    assert "cannot be run again" in said
+    file = tmp_path / "a" / "traces.jsonl"
+    file.write_text(file.read_text().replace('\\"Terminate\\"', '\\"Terminator\\"', 1))
+    code, said = call("verify", tmp_path / "a", "--json")
+    assert code == 1
+    assert json.loads(said)["counts"]["failed format"] == 1
+
+
+def test_preview_draws_a_sheet_and_prints_the_questions(tmp_path: Path) -> None:
+    code, said = call("preview", "--n", 2, "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert "->" in said
+    assert Image.open(tmp_path / "sheet.png").width >= 800
