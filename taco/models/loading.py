@@ -55,11 +55,13 @@ def _local(
     name: str, folder: Path, device: str, dtype: str, adapter: str | os.PathLike[str] | None, limit: dict[str, int]
 ) -> ChatModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
 
     import taco.xgenmm  # noqa: F401 - registers the Auto classes
     from taco.models.local import LocalModel
 
     source = str(folder) if folder.is_dir() else name
+    logging.disable_progress_bar()  # of reading weights from the disk; downloads keep theirs
     if not folder.is_dir() and (name == "nano" or name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelLoadError(f"There is no directory {folder}. A model is 'nano', a directory, a hub id or openai:NAME.")
     try:

@@ -1,0 +1,326 @@
+"""taco-nano: the recipe of the embedded model, from an empty directory to the package data, through public functions only.
+
+    $ python -m taco.data_gen.nano --out runs/nano --minutes 60            # interrupted? the same with --resume
+    $ python -m taco.data_gen.nano --out runs/direct --steps 4000 --direct # the comparison without tools
+    $ python -m taco.data_gen.nano --out runs/nano --export taco/nano
+
+Nothing is pre-trained: the tokenizer, the tower and the decoder all start from generated traces.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast, TrainerCallback
+
+from taco.data_gen.pipeline import stream_traces
+from taco.data_gen.programs.prices import QUESTION_TYPES
+from taco.models.record import AgentRecord
+from taco.prompts import reply_text, system_prompt
+from taco.tools import Action, Toolbox, all_tools
+from taco.trace import Trace
+from taco.training import TrainConfig, train
+from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration, XGenMMImageProcessor, XGenMMProcessor
+
+VOCABULARY = 1500
+SPECIAL = ("<pad>", "<s>", "</s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+TILE = 128
+GRIDS = [[2 * TILE, TILE], [TILE, 2 * TILE]]
+LATENTS = 16
+MAX_LENGTH = 1024
+BATCH = 24
+POOL = 192
+"""Traces of a pool: eight batches."""
+PIXEL_SHARE = 0.25
+"""Share of the questions that only the pixels answer."""
+SEED, EVAL_SEED = 1, 900_001
+EVAL_TRACES = 96
+
+HELD_OUT_TYPES = ("change",)
+"""Never in the training, so that a LoRA adapter can be shown to learn them."""
+TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
+PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
+TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
+EASY_TYPES = ("price_of", "price_of_n")
+STAGES = ((0.12, 2, 3, EASY_TYPES), (0.27, 2, 5, TOOL_TYPES), (1.0, 2, 8, TOOL_TYPES))
+"""Until which share of the training: fewest and most items, and the types with tools. Copying is learned on few items first."""
+
+
+def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of `VOCABULARY` tokens.
+
+    Digits and spaces are tokens of their own, so that a name or price has one spelling wherever it stands. What our own
+    prompt writes again and again (the system prompt, the frame of a call) is one ordinary token each.
+    """
+    traces = list(traces)
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\s|\d|\p{L}+|[^\s\d\p{L}]"), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    frames = _frames(traces)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - len(frames), special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(_texts(traces), trainer)
+    tokenizer.add_tokens([AddedToken(frame, normalized=False, special=False) for frame in frames])
+    start = SPECIAL.index("<s>")
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", start)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="<|end|>",
+        pad_token="<pad>",
+        additional_special_tokens=[token for token in SPECIAL if token.startswith("<|") and token != "<|end|>"],
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+
+
+def _frames(traces: Sequence[Trace]) -> list[str]:
+    """Fixed pieces of the prompt and of the replies, and whole thoughts that are frequent."""
+    frames: dict[str, None] = {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
+    for names in {tuple(record.name for record in trace.tools) for trace in traces}:
+        frames[system_prompt(Toolbox(all_tools()).select(names))] = None
+    for name, argument in (("OCR", "image"), ("Calculate", "expression"), ("Terminate", "answer")):
+        pieces = reply_text("\n", [Action(name=name, arguments={argument: "\n"})]).split("\\n")
+        frames |= dict.fromkeys(pieces)
+    thoughts = Counter(step.thought for trace in traces for step in trace.steps)
+    frames |= dict.fromkeys(thought for thought, count in thoughts.items() if count > len(traces) / 50 and " " in thought)
+    return list(frames)
+
+
+def _texts(traces: Iterable[Trace]) -> Iterable[str]:
+    for trace in traces:
+        yield trace.task.question
+        for step in trace.steps:
+            yield step.thought
+            yield from (str(value) for action in step.actions for value in action.arguments.values())
+            yield from ("\n".join(map(str, observation.content.values())) for observation in step.observations)
+
+
+def build_processor(tokenizer: PreTrainedTokenizerFast) -> XGenMMProcessor:
+    """Tiles of 128 pixels: the whole image squashed, and two that keep its shape; 48 visual tokens an image."""
+    images = XGenMMImageProcessor(size={"height": TILE, "width": TILE}, image_grid_pinpoints=GRIDS)
+    return XGenMMProcessor(images, tokenizer, num_latents=LATENTS)
+
+
+def build_model(processor: XGenMMProcessor, seed: int = 0) -> XGenMMForConditionalGeneration:
+    """About 4 million random parameters in the shape of xGen-MM v1.5."""
+    torch.manual_seed(seed)
+    tokenizer = processor.tokenizer
+    config = XGenMMConfig(
+        text_config={
+            "model_type": "phi3",
+            "vocab_size": len(tokenizer),
+            "hidden_size": 192,
+            "intermediate_size": 768,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 6,
+            "num_key_value_heads": 6,
+            "max_position_embeddings": 2048,
+            "original_max_position_embeddings": 2048,
+            "sliding_window": None,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "image_size": TILE,
+            "patch_size": 16,
+        },
+        resampler_depth=2,
+        resampler_num_heads=4,
+        resampler_head_dim=32,
+        resampler_num_latents=LATENTS,
+        image_grid_pinpoints=GRIDS,
+        image_token_id=tokenizer.convert_tokens_to_ids(processor.image_token),
+    )
+    model = XGenMMForConditionalGeneration(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Trace]:
+    """Pool number n of `pools` in all: questions that need tools and questions that need pixels, harder with time."""
+    share = number / max(1, pools)
+    _, low, high, types = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+    pixels = round(POOL * PIXEL_SHARE)
+    # Only pixel questions need many pictures, and drawing them is what costs.
+    parts = ((POOL - pixels, types, 8, 0), (pixels, PIXEL_TYPES, 2, 1))
+    traces: list[Trace] = []
+    for count, chosen, questions, which in parts:
+        stream = stream_traces(
+            2 * seed + which,
+            min_items=low,
+            max_items=high,
+            types=chosen,
+            direct=direct,
+            questions_per_scene=questions,
+            start=number * POOL,  # every scene gives a trace or more, or nearly: pools never meet
+        )
+        traces += itertools.islice(stream, count)
+    return traces
+
+
+def eval_traces(direct: bool, count: int = EVAL_TRACES) -> list[Trace]:
+    """Traces of names, layouts and fonts that are not in the training."""
+    return list(itertools.islice(stream_traces(EVAL_SEED, split="test", types=TYPES, direct=direct), count))
+
+
+class Journal(TrainerCallback):
+    """Writes each log line of the Trainer to a JSONL file, with wall and processor seconds of this session."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.start = path, time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        times = {"wall_s": round(time.perf_counter() - self.start, 1), "cpu_s": round(time.process_time(), 1)}
+        line = {"step": state.global_step, **times, **(logs or {})}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if "loss" in line or "eval_loss" in line:
+            print(json.dumps({key: value for key, value in line.items() if "/" not in key}), flush=True)
+
+
+def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
+    """The training settings of nano."""
+    values: dict[str, Any] = {
+        "model": str(out / "start"),
+        "optimizer": "muon",
+        "lr": 0.006,
+        "vision_lr": 2e-3,
+        "attention": "eager",
+        "weight_decay": 0.01,
+        "schedule": "wsd",
+        "warmup": 100,
+        "steps": steps,
+        "batch_size": BATCH,
+        "max_length": MAX_LENGTH,
+        "workers": 1,
+        "seed": SEED,
+        "log_every": 50,
+        "eval_every": 250,
+        "save_every": 250,
+        "trained_on": "prices, simulated observations, made on the fly (taco.data_gen.nano)",
+        "output_dir": str(out / "model"),
+    }
+    return TrainConfig(**(values | changes))
+
+
+def start(out: Path) -> None:
+    """Tokenizer, processor and random weights in ``out/start``; the same with and without ``--direct``."""
+    if (out / "start" / "config.json").exists():
+        return
+    traces = list(itertools.islice(stream_traces(SEED + 77, types=TYPES), 2000))
+    processor = build_processor(
+        build_tokenizer(traces + list(itertools.islice(stream_traces(SEED + 78, types=TYPES, direct=True), 50)))
+    )
+    build_model(processor).save_pretrained(str(out / "start"))
+    processor.save_pretrained(str(out / "start"))
+
+
+def run(out: Path, steps: int, *, direct: bool = False, resume: bool = False, **changes: Any) -> Path:
+    """Train for so many steps; gives the directory of the model. `changes` are settings of `TrainConfig`."""
+    start(out)
+    config = settings(out, steps, **changes)
+    pools = -(-steps * config.batch_size * config.accumulation // POOL)
+    source = functools.partial(pool, pools=pools, direct=direct)
+    (out / "run.json").write_text(json.dumps({"steps": steps, "direct": direct}))
+    return train(config, source, eval_traces(direct), resume=resume, callbacks=[Journal(out / "log.jsonl")])
+
+
+def steps_in(minutes: float, out: Path, direct: bool) -> int:
+    """How many steps fit, from a short trial on the last stage's traces."""
+    trial = out / "trial"
+    start(trial)
+    times = []
+    for steps in (4, 16):
+        began = time.perf_counter()
+        config = settings(trial, steps, output_dir=str(trial / f"model-{steps}"), eval_every=0, save_every=10_000)
+        train(config, functools.partial(pool, pools=0, direct=direct))
+        times.append(time.perf_counter() - began)
+    return max(50, int(minutes * 60 / max(1e-3, (times[1] - times[0]) / 12)))
+
+
+def export(model_dir: Path, out: Path, figures: str = "") -> None:
+    """Write a trained model as package data: float16 in shards of at most 15 MB, tokenizer, processor, record, card.
+
+    `figures` is Markdown for the card: what was measured, and by which command.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(str(model_dir), dtype=torch.float16)
+    model.save_pretrained(str(out), max_shard_size="15MB")
+    AutoProcessor.from_pretrained(str(model_dir)).save_pretrained(str(out))
+    record = AgentRecord.read(model_dir)
+    if record is None:
+        raise ValueError(f"{model_dir} has no taco_agent.json; export a model that taco.data_gen.nano has trained.")
+    record.write(out)
+    (out / "README.md").write_text(_card(model, record, json.loads((model_dir / "training.json").read_text()), figures))
+
+
+def _card(model: torch.nn.Module, record: AgentRecord, report: dict[str, Any], figures: str) -> str:
+    tools = ", ".join(f"{tool.name} ({tool.backend})" for tool in record.tools)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    seed, steps = report["settings"]["seed"], report["steps"]
+    return f"""# taco-nano
+
+A small xGen-MM (the classes of `taco.xgenmm`): {count:,} parameters, float16.
+
+- Training: from random weights on {record.trained_on}; seed {seed}, {steps} steps,
+  {report["examples"]:,} examples, {report["tokens"]:,} tokens.
+  `python -m taco.data_gen.nano --steps {steps} --out DIR` makes it again.
+- Tools and back ends of the training: {tools}. System prompt: {record.system}.
+- Held-out stream, right text given before: {report["evaluation"].get("eval_exact", 0):.1%} of traces exact,
+  {report["evaluation"].get("eval_token_accuracy", 0):.1%} of tokens.
+- Limits: English questions about price boards, menus, receipts and price tables of up to 8 items; nothing else was in the data.
+
+{figures}"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m taco.data_gen.nano", description="Train taco-nano from nothing.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="train about so long; the number of steps is measured first")
+    length.add_argument("--steps", type=int, help="train so many steps; fewer with --resume end a run early and well")
+    parser.add_argument("--direct", action="store_true", help="answers without tools, for comparison")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--export", type=Path, metavar="DIR", help="write the trained model of --out there, and stop")
+    chosen = parser.parse_args(arguments)
+    if chosen.export:
+        export(chosen.out / "model", chosen.export)
+        return
+    torch.set_num_threads(max(1, (os.cpu_count() or 1)))
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    plan = chosen.out / "run.json"
+    if chosen.steps is None and chosen.resume and plan.exists():
+        chosen.steps = json.loads(plan.read_text())["steps"]
+    steps = chosen.steps or steps_in(chosen.minutes or 60, chosen.out, chosen.direct)
+    print(f"{steps} steps of {BATCH} examples", flush=True)
+    print(run(chosen.out, steps, direct=chosen.direct, resume=chosen.resume))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The recipe of the embedded model at a tiny scale: tokenizer, processor, curriculum, a run of two steps and its export."""
+
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taco.data_gen import nano
+from taco.data_gen.pipeline import stream_traces
+from taco.models import load_model
+from taco.prompts import conversation
+from taco.tools import Toolbox, all_tools
+from taco.trace import Trace
+from taco.training import Encoder
+from taco.xgenmm import XGenMMProcessor
+
+
+@functools.cache
+def sample() -> tuple[Trace, ...]:
+    return tuple(itertools.islice(stream_traces(5), 60))
+
+
+@functools.cache
+def made_processor() -> XGenMMProcessor:
+    return nano.build_processor(nano.build_tokenizer(sample()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_any_text_survives_the_tokenizer(text: str) -> None:
+    tokenizer = made_processor().tokenizer
+    plain = text.replace("<", "(")  # control tokens are not text
+    assert tokenizer.decode(tokenizer(plain, add_special_tokens=False)["input_ids"]) == plain
+
+
+def test_digits_are_single_and_names_have_one_spelling() -> None:
+    tokenizer = made_processor().tokenizer
+    assert tokenizer.tokenize("123.45") == ["1", "2", "3", ".", "4", "5"]
+    name = tokenizer.tokenize("Zorbelin")
+    for context in ("x Zorbelin", "\nZorbelin", '"Zorbelin', "4.50 Zorbelin"):
+        assert tokenizer.tokenize(context)[-len(name) :] == name
+    assert tokenizer.tokenize("a\\nZorbelin")[-len(name) :] == name  # a line break, as JSON writes it
+    assert len(tokenizer) <= nano.VOCABULARY + 3
+
+
+def test_the_prompt_is_short() -> None:
+    lengths = [len(Encoder(made_processor(), max_length=10_000)(trace)["input_ids"]) for trace in sample()[:20]]
+    assert max(lengths) < nano.MAX_LENGTH
+    assert sum(lengths) / len(lengths) < 260
+
+
+def test_the_model_is_small_and_takes_what_the_processor_gives() -> None:
+    processor = made_processor()
+    model = nano.build_model(processor)
+    assert sum(parameter.numel() for parameter in model.parameters()) < 8e6
+    trace = sample()[0]
+    messages = conversation(trace.task, trace.store, (), Toolbox(all_tools()))
+    inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, add_generation_prompt=True)
+    with torch.no_grad():
+        assert model(**inputs).logits.shape[-1] == len(processor.tokenizer)
+
+
+def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "POOL", 48)
+    early, late = nano.pool(0, pools=100, direct=False), nano.pool(99, pools=100, direct=False)
+    assert len(early) == len(late) == nano.POOL
+    kinds = [{trace.task.source.removeprefix("prices/") for trace in part} for part in (early, late)]
+    assert kinds[0] <= set(nano.EASY_TYPES + nano.PIXEL_TYPES)
+    assert kinds[1] == set(nano.TOOL_TYPES + nano.PIXEL_TYPES)
+    assert [trace.task.id for trace in nano.pool(0, pools=100, direct=False)] == [trace.task.id for trace in early]
+    images = [{trace.images["image-0"].sha256 for trace in nano.pool(number, pools=100, direct=False)} for number in (50, 51)]
+    assert not images[0] & images[1]
+
+
+def test_direct_pools_never_call_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "POOL", 24)
+    calls = [[action.name for step in trace.steps for action in step.actions] for trace in nano.pool(3, pools=9, direct=True)]
+    assert calls == [["Terminate"]] * 24
+
+
+def test_a_short_run_is_exported_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "POOL", 12)
+    few: Any = lambda direct: list(sample()[:4])  # noqa: E731
+    monkeypatch.setattr(nano, "eval_traces", few)
+    processor = made_processor()
+    nano.build_model(processor).save_pretrained(str(tmp_path / "start"))
+    processor.save_pretrained(str(tmp_path / "start"))
+    out = nano.run(tmp_path, 2, batch_size=4, workers=0, log_every=1)
+    assert '"eval_exact"' in (tmp_path / "log.jsonl").read_text()
+    nano.export(out, tmp_path / "package")
+    shards = list((tmp_path / "package").glob("*.safetensors"))
+    assert 0 < sum(shard.stat().st_size for shard in shards) < 16e6
+    card = (tmp_path / "package" / "README.md").read_text()
+    assert "2 steps,\n  8 examples" in card
+    assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "package").glob("*.[jm][sd]*"))
+    model = load_model(tmp_path / "package", max_new_tokens=4)
+    assert model.record is not None
+    assert [record.name for record in model.record.tools] == ["OCR", "Calculate", "Terminate"]
+    trace = sample()[0]
+    [completion] = model.generate([conversation(trace.task, trace.store, (), Toolbox(all_tools()))])
+    assert completion.usage.completion_tokens <= 4
