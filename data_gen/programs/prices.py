@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from taco.data_gen.programs.price_phrasings import PHRASINGS, phrase
 from taco.data_gen.scenes.scene import Item, PriceScene
@@ -45,6 +45,14 @@ CURRENCY_WORDS = frozenset({"kr"})
 """Currencies that stand behind a price as a word; symbols are no words."""
 SIMILAR = 0.75
 """difflib ratio from which a name that was read is taken for the one that was asked for."""
+
+
+class Row(NamedTuple):
+    """A row that was read: the item's name, its price as a plain decimal, and the text as it was read."""
+
+    name: str
+    price: str
+    text: str
 
 
 class GaveUp(Exception):
@@ -232,59 +240,64 @@ def _shown(rng: random.Random, name: str, value: Any, scene: PriceScene) -> str:
 
 def _price_of(asked: Parameters) -> Program:
     rows = yield from _read()
-    price = _price(rows, asked["item"])
-    yield from _terminate(f"{asked['item']} costs {price}.", price)
+    row = _row(rows, asked["item"])
+    yield from _terminate(_quote([row]), row.price)
 
 
 def _price_of_n(asked: Parameters) -> Program:
     rows = yield from _read()
-    price = _price(rows, asked["item"])
-    total = yield from _calculate(f"{asked['item']} costs {price}.", f"{asked['count']} * {price}")
+    row = _row(rows, asked["item"])
+    total = yield from _calculate(_quote([row]), f"{asked['count']} * {row.price}")
     yield from _terminate(f"The total is {total}.", total)
 
 
 def _how_many(asked: Parameters) -> Program:
     rows = yield from _read()
-    price = _price(rows, asked["item"])
-    count = yield from _calculate(f"{asked['item']} costs {price}.", f"floor({asked['budget']} / {price})")
+    row = _row(rows, asked["item"])
+    count = yield from _calculate(_quote([row]), f"floor({asked['budget']} / {row.price})")
     yield from _terminate(f"It is enough for {count}.", count)
 
 
 def _change_from(asked: Parameters) -> Program:
     rows = yield from _read()
-    price = _price(rows, asked["item"])
-    change = yield from _calculate(f"{asked['item']} costs {price}.", f"{asked['budget']} - {price}")
+    row = _row(rows, asked["item"])
+    change = yield from _calculate(_quote([row]), f"{asked['budget']} - {row.price}")
     yield from _terminate(f"The change is {change}.", change)
 
 
 def _total_of_two(asked: Parameters) -> Program:
     rows = yield from _read()
-    one, other = _price(rows, asked["item"]), _price(rows, asked["other"])
-    total = yield from _calculate(f"{asked['item']} costs {one}, {asked['other']} costs {other}.", f"{one} + {other}")
+    one, other = _row(rows, asked["item"]), _row(rows, asked["other"])
+    total = yield from _calculate(_quote([one, other]), f"{one.price} + {other.price}")
     yield from _terminate(f"The total is {total}.", total)
 
 
 def _difference(asked: Parameters) -> Program:
     rows = yield from _read()
-    dear, cheap = _price(rows, asked["item"]), _price(rows, asked["other"])
-    more = yield from _calculate(f"{asked['item']} costs {dear}, {asked['other']} costs {cheap}.", f"{dear} - {cheap}")
+    dear, cheap = _row(rows, asked["item"]), _row(rows, asked["other"])
+    more = yield from _calculate(_quote([dear, cheap]), f"{dear.price} - {cheap.price}")
     yield from _terminate(f"The difference is {more}.", more)
 
 
 def _find_extreme(asked: Parameters, *, function: str, word: str) -> Program:
     rows = yield from _read()
-    found = yield from _calculate("I compare all prices.", f"{function}({', '.join(price for _, price in rows)})")
-    label, price = next((label, price) for label, price in rows if Decimal(price) == Decimal(found))
-    yield from _terminate(f"The {word} price is {price}: {label}.", label)
+    found = yield from _calculate(_quote(rows), f"{function}({', '.join(row.price for row in rows)})")
+    row = next(row for row in rows if Decimal(row.price) == Decimal(found))
+    yield from _terminate(f"The {word} price is {row.price}: {row.name}.", row.name)
 
 
 def _total_of_all(asked: Parameters) -> Program:
     rows = yield from _read()
-    total = yield from _calculate("I add all prices.", " + ".join(price for _, price in rows))
+    total = yield from _calculate(_quote(rows), " + ".join(row.price for row in rows))
     yield from _terminate(f"The total is {total}.", total)
 
 
-def _read() -> Generator[tuple[str, list[Action]], list[Observation], list[tuple[str, str]]]:
+def _quote(rows: Sequence[Row]) -> str:
+    """A thought that repeats rows as they were read: grounded, and easier for a small model than a sentence of its own."""
+    return f"I see {'; '.join(row.text for row in rows)}."
+
+
+def _read() -> Generator[tuple[str, list[Action]], list[Observation], list[Row]]:
     [observation] = yield READ_THOUGHT, [Action(name="OCR", arguments={"image": "image-0"})]
     rows = read_rows(_content(observation, "text"))
     if not rows:
@@ -312,23 +325,26 @@ _PRICE = re.compile(r"[^\w\s]*[^\W\d]{0,3}[^\w\s]*(\d+(?:[.,]\d+)*)[^\w\s]*[^\W\
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}([.,])\d{3}(?:\1\d{3})*")
 
 
-def read_rows(text: str) -> list[tuple[str, str]]:
-    """(name, plain price) of every row in a text that OCR gave. A price on a line of its own belongs to the line above.
+def read_rows(text: str) -> list[Row]:
+    """Every row with a price in a text that OCR gave. A price on a line of its own belongs to the line above.
 
-    >>> read_rows("MENU\\nGreen tea $4.50\\n2 kr Jam\\nCake\\n3,20 €")
-    [('Green tea', '4.50'), ('Jam', '2'), ('Cake', '3.20')]
+    >>> [(row.name, row.price, row.text) for row in read_rows("MENU\\nGreen tea $4.50\\n2 kr Jam\\nCake\\n3,20 €")]
+    [('Green tea', '4.50', 'Green tea $4.50'), ('Jam', '2', '2 kr Jam'), ('Cake', '3.20', 'Cake 3,20 €')]
     """
-    rows: list[tuple[str, str]] = []
+    rows: list[Row] = []
     above = ""
     for line in text.split("\n"):
         labels, prices = _parts(line)
         if not prices:
             above = labels[0]
         elif not any(labels):
-            rows += [(above, prices[0])] if above else []
+            rows += [Row(above, prices[0], f"{above} {line}")] if above else []
         else:
             names = labels[:-1] if labels[0] else labels[1:]  # the price stands behind the name, or before it
-            rows += [(name, price) for name, price in zip(names, prices, strict=True) if name]
+            whole = len(prices) == 1
+            rows += [
+                Row(name, price, line if whole else f"{name} {price}") for name, price in zip(names, prices, strict=True) if name
+            ]
         above = "" if prices else above
     return rows
 
@@ -355,13 +371,13 @@ def plain(printed: str) -> str:
     return f"{''.join(whole)}.{cents}" if whole else cents
 
 
-def _price(rows: list[tuple[str, str]], name: str) -> str:
-    """The price in the row whose name is most like the one asked for."""
+def _row(rows: list[Row], name: str) -> Row:
+    """The row whose name is most like the one asked for."""
     wanted = _letters(name)
-    label, price = max(rows, key=lambda row: _likeness(wanted, _letters(row[0])))
-    if _likeness(wanted, _letters(label)) < SIMILAR:
+    row = max(rows, key=lambda row: _likeness(wanted, _letters(row.name)))
+    if _likeness(wanted, _letters(row.name)) < SIMILAR:
         raise GaveUp("the item was not found")
-    return price
+    return row
 
 
 def _likeness(wanted: str, read: str) -> float:
