@@ -21,7 +21,7 @@ from taco.data_gen.ocr_errors import rows_of
 from taco.data_gen.pipeline import ANNOTATIONS_FILE, TASKS_FILE, Recipe, generate
 from taco.data_gen.scenes.scene import PriceScene
 from taco.evaluation import evaluate
-from taco.evaluation.running import finished_ids, run_tasks
+from taco.evaluation.running import run_tasks, unfinished
 from taco.models import load_model
 from taco.tools import Tool, Toolbox
 from taco.tools.images import pixel_hash
@@ -71,8 +71,7 @@ def run_part(part: str, out: Path, model: str) -> Path:
     agent = Agent(load_model(model))
     if part == "oracle":
         agent.toolbox = Toolbox(oracle_ocr(folder) if tool.name == "OCR" else tool for tool in agent.toolbox)
-    done = finished_ids(out / part)
-    left = [task for task in tasks if task.id not in done]
+    left = unfinished(tasks, out / part, agent.model.name)
     for _ in track(run_tasks(agent, left, out / part), total=len(left), description=part):
         pass
     return out / part

@@ -16,7 +16,7 @@ from taco.agent import Agent
 from taco.data_gen.nano import HELD_OUT_TYPES
 from taco.data_gen.pipeline import TASKS_FILE, Recipe, generate
 from taco.evaluation import evaluate
-from taco.evaluation.running import finished_ids, run_tasks
+from taco.evaluation.running import run_tasks, unfinished
 from taco.models import load_model
 from taco.trace import read_tasks, read_traces
 from taco.training import run_config
@@ -26,9 +26,8 @@ SEED = 51
 
 
 def accuracy(model: str, tasks: Path, out: Path) -> str:
-    done = finished_ids(out)
     agent = Agent(load_model(model))
-    for _ in run_tasks(agent, [task for task in read_tasks(tasks) if task.id not in done], out):
+    for _ in run_tasks(agent, unfinished(read_tasks(tasks), out, agent.model.name), out):
         pass
     return evaluate(read_traces(out)).to_text()
 
@@ -46,7 +45,7 @@ def main() -> None:
     (out / "lora.yaml").write_text(yaml.safe_dump(settings))
     print(f"== before\n{accuracy('nano', out / 'tasks' / TASKS_FILE, out / 'before')}", flush=True)
     began = time.perf_counter()
-    run_config(out / "lora.yaml", resume=False)
+    run_config(out / "lora.yaml", resume=(out / "adapter").exists())
     minutes = (time.perf_counter() - began) / 60
     print(f"== after {minutes:.1f} minutes on {torch.get_num_threads()} threads")
     print(accuracy(str(out / "adapter"), out / "tasks" / TASKS_FILE, out / "after"))

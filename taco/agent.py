@@ -7,8 +7,12 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
 
 from taco.models.chat import ChatModel, ContextError, ModelError, Usage
 from taco.parser import parse_reply
@@ -108,12 +112,14 @@ class Agent:
             self.toolbox = _with_terminate(tools)
         self.system: SystemStyle = system or (record.system if record else "full")
 
-    def run(self, question: str, images: Iterable[ImageSource] = (), *, choices: Sequence[str] | None = None) -> Trace:
+    def run(
+        self, question: str, images: Iterable[ImageSource] | ImageSource = (), *, choices: Sequence[str] | None = None
+    ) -> Trace:
         """Answer one question.
 
         Args:
             question: The question.
-            images: Paths, PIL images, arrays or bytes: image-0, image-1 ...
+            images: Paths, PIL images, arrays or bytes: image-0, image-1 ... One alone needs no list.
             choices: The options of a multiple-choice question.
 
         Returns:
@@ -128,15 +134,14 @@ class Agent:
         raise AssertionError("a stream ends with Finished")
 
     def stream(
-        self, question: str, images: Iterable[ImageSource] = (), *, choices: Sequence[str] | None = None
+        self, question: str, images: Iterable[ImageSource] | ImageSource = (), *, choices: Sequence[str] | None = None
     ) -> Iterator[Event]:
         """As `run`, but yields what happens while it happens; the last event is `Finished`."""
         if not question.strip():
             raise ValueError("The question is empty.")
-        sources = [images] if isinstance(images, str | bytes) else list(images)
-        store = ImageStore(sources, allow_urls=self.allow_urls)
+        store = ImageStore(_as_list(images), allow_urls=self.allow_urls)
         # The same question about the same pixels has the same id, so equal runs give equal traces.
-        digest = hashlib.sha256("\n".join([question, *map(store.sha256, store)]).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join([question, *(choices or ()), *map(store.sha256, store)]).encode()).hexdigest()
         task = Task(id=digest[:16], question=question, images=tuple(store), choices=tuple(choices) if choices else None)
         yield from self._play(_Run(task, store))
 
@@ -224,6 +229,12 @@ class Agent:
 
     def _records(self) -> tuple[ToolRecord, ...]:
         return tuple(ToolRecord(name=item.name, backend=item.backend) for item in self.toolbox)
+
+
+def _as_list(images: Any) -> list[ImageSource]:
+    """One image is as good as a list of one; an array or a PIL image must not be taken for a list of rows."""
+    alone = isinstance(images, str | bytes | os.PathLike | Image.Image) or hasattr(images, "__array_interface__")
+    return [images] if alone else list(images)
 
 
 def _with_terminate(tools: Toolbox | Iterable[Tool]) -> Toolbox:

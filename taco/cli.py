@@ -4,6 +4,7 @@ $ taco ask board.png "How much are 3 teas?"
 """
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -67,7 +68,7 @@ def ask(
     from taco.agent import Finished
 
     *images, question = what
-    if Path(question).is_file():
+    if os.path.isfile(question):  # never raises, however long the question
         fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
     with plain_errors():
         agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls)
@@ -78,12 +79,12 @@ def ask(
             elif not as_json:
                 _show(event)
         assert finished is not None
+        if as_json:
+            typer.echo(finished.trace.to_json())
+        elif finished.trace.answer is not None:
+            typer.secho(f"Answer: {finished.trace.answer}", bold=True)
         if save is not None:
             finished.trace.save(save)
-    if as_json:
-        typer.echo(finished.trace.to_json())
-    elif finished.trace.answer is not None:
-        typer.secho(f"Answer: {finished.trace.answer}", bold=True)
     if finished.trace.answer is None:
         fail(f"no answer: {finished.error or _why(finished)}", FAILED)
 
@@ -103,18 +104,17 @@ def run(
 ) -> None:
     """Answer every task of a file; tasks that are answered already are passed over, failed ones are tried again."""
     with plain_errors():
-        from taco.evaluation.running import finished_ids, run_tasks
+        from taco.evaluation.running import run_tasks, unfinished
         from taco.trace import read_tasks
 
         wanted = list(read_tasks(tasks))[:limit]
-        done = finished_ids(out)
-        left, failed = [task for task in wanted if task.id not in done], 0
         _distinct(wanted)
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls=False)
+        left, failed = unfinished(wanted, out, agent.model.name), 0
         if left:
-            agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls=False)
             with progress(len(left), "tasks") as advance:
                 for record in run_tasks(agent, left, out):
-                    failed += record["error"] is not None
+                    failed += record["stop_reason"] == "failed"
                     advance()
     summary = {"tasks": len(wanted), "done_before": len(wanted) - len(left), "run": len(left), "failed": failed}
     _print(summary, f"{len(left)} tasks run, {len(wanted) - len(left)} done before, {failed} failed -> {out}", as_json)
@@ -180,11 +180,13 @@ def run_tool(
     as_json: AsJson = False,
 ) -> None:
     """Run one tool alone and print its observation."""
-    from taco.tools import Action, ImageStore, default_toolbox
+    from taco.tools import Action, ImageStore, Toolbox, all_tools
+    from taco.tools.regions import VisualizeRegionsOnImage  # not offered to models, but a person may want it
 
     with plain_errors():
-        toolbox, images = default_toolbox(), ImageStore()
-        toolbox.select([name])
+        toolbox, images = Toolbox([*all_tools(), VisualizeRegionsOnImage]).select([name]), ImageStore()
+        if remedy := toolbox[name].unavailable():
+            fail(f"{name} cannot run here. {remedy}", FAILED)
         values = _tool_arguments(toolbox[name], arguments or [], images)
         inputs, start = len(images), time.perf_counter()
         observation = toolbox.execute(Action(name=name, arguments=values), images)
@@ -271,7 +273,7 @@ def _json_or_text(value: str, schema: dict[str, Any]) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

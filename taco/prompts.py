@@ -91,7 +91,7 @@ def terminated(step: Step) -> str | None:
     """The answer, if a Terminate of this step ran."""
     for action, observation in zip(step.actions, step.observations, strict=False):
         if action.name == "Terminate" and observation.error is None:
-            return str(observation.content["answer"])
+            return str(observation.content.get("answer", ""))
     return None
 
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -106,12 +106,20 @@ class Trace(_Record):
     images: dict[str, ImageFile] = Field(default_factory=dict)
     _store: ImageStore | None = PrivateAttr(default=None)
 
+    @field_validator("tools")
+    @classmethod
+    def _distinct(cls, tools: tuple[ToolRecord, ...]) -> tuple[ToolRecord, ...]:
+        if len({tool.name for tool in tools}) < len(tools):
+            raise ValueError("a tool is listed twice")
+        return tools
+
     @property
     def store(self) -> ImageStore:
-        """The pixels. Read from the files on first use where the trace was read from a folder.
+        """The pixels. Where the trace was read from a folder, its files are read when an image is first used; that raises
+        TraceError if one is gone or its pixels are not those of the trace.
 
         Raises:
-            TraceError: If the trace has no pixels, or a file's pixels are not those of the trace.
+            TraceError: If the trace has no pixels.
         """
         if self._store is None:
             raise TraceError(f"Trace {self.task.id} was read without its folder, so it has no pixels. Use read_traces.")
@@ -137,7 +145,10 @@ class Trace(_Record):
         return self.model_dump_json(by_alias=True, exclude_none=False)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Append the trace to ``folder/traces.jsonl``, its pixels to ``folder/images/``. Images go first: a line is complete."""
+        """Append the trace to ``folder/traces.jsonl``, its pixels to ``folder/images/``. Images go first: a line is complete.
+
+        Saved twice, it stands there twice; readers that want one take the last of an id.
+        """
         path = Path(folder)
         for name, file in self.images.items():
             save_image(self.store[name], path / file.file)
@@ -172,15 +183,25 @@ def save_image(image: Image.Image, path: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line. A line that an interruption cut short before is closed off first, so it cannot swallow this one."""
+    """Append one line. What an interruption left of a line before it is cut off first: it was never a record."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+        _cut_unfinished_line(file)
         file.write(line.encode() + b"\n")
-        file.flush()
+
+
+def _cut_unfinished_line(file: IO[bytes]) -> None:
+    end = position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - 65_536)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position < end:
+        file.truncate(position)
 
 
 def read_tasks(path: str | os.PathLike[str]) -> Iterator[Task]:
@@ -195,7 +216,7 @@ def read_tasks(path: str | os.PathLike[str]) -> Iterator[Task]:
         images = []
         for image in task.images:
             try:
-                images.append(str(file.parent / inside(image)))
+                images.append(str((file.parent / inside(image)).absolute()))
             except ValueError as error:
                 raise TraceError(f"{file}, line {number}: {error}. Put the images into the file's folder.") from None
         yield task.model_copy(update={"images": tuple(images)})
@@ -215,6 +236,10 @@ def read_traces(folder: str | os.PathLike[str], *, skip_broken: bool = False) ->
     for number, line in _lines(file):
         try:
             trace = _parse(Trace, line, file, number)
+            if len(trace.task.images) > len(trace.images):
+                raise TraceError(
+                    f"{file}, line {number}: the task has {len(trace.task.images)} images, the trace {len(trace.images)}."
+                )
         except TraceError:
             if skip_broken:
                 continue
@@ -272,14 +297,15 @@ class _FolderStore(ImageStore):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
+        loaded = ImageStore()
         for index in range(len(self._files)):
             file = self._files.get(f"image-{index}")
             if file is None:
                 raise TraceError(f"The images of a trace are named image-0, image-1 ...; got {', '.join(self._files)}.")
             try:
-                name = self.add(self._folder / file.file)
+                name = loaded.add(self._folder / file.file)
             except ImageError as error:
                 raise TraceError(f"An image of the trace is gone: {error}") from None
-            if self.sha256(name) != file.sha256:
+            if loaded.sha256(name) != file.sha256:
                 raise TraceError(f"{self._folder / file.file} is not the image of the trace: its pixels changed.")
+        self._images[:], self._hashes[:], self._loaded = loaded._images, loaded._hashes, True

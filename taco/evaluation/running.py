@@ -16,12 +16,30 @@ from taco.trace import TRACES_FILE, Task, append_line, read_traces
 RUNS_FILE = "runs.jsonl"
 
 
-def finished_ids(folder: str | os.PathLike[str]) -> set[str]:
-    """Ids of the tasks whose last trace in the folder did not fail. A line that an interruption cut short does not count."""
-    if not (Path(folder) / TRACES_FILE).exists():
-        return set()
-    last = {trace.task.id: trace.stop_reason for trace in read_traces(folder, skip_broken=True)}
-    return {task_id for task_id, reason in last.items() if reason != "failed"}
+def unfinished(tasks: Iterable[Task], folder: str | os.PathLike[str], model: str) -> list[Task]:
+    """The tasks that have no trace in the folder yet, or whose last one failed.
+
+    Raises:
+        ValueError: If the folder holds answers of another model, or to another question of the same id.
+    """
+    path = Path(folder)
+    models = {json.loads(line)["model"] for line in _complete_lines(path / RUNS_FILE)}
+    if models - {model}:
+        raise ValueError(f"{folder} holds answers of {', '.join(sorted(models))}. Choose another folder for {model}.")
+    last = {t.task.id: t for t in read_traces(path, skip_broken=True)} if (path / TRACES_FILE).exists() else {}
+    left = []
+    for task in tasks:
+        trace = last.get(task.id)
+        if trace is not None and (trace.task.question, trace.task.answer) != (task.question, task.answer):
+            raise ValueError(f"{folder} holds a trace of another task with the id {task.id!r}. Choose another folder.")
+        if trace is None or trace.stop_reason == "failed":
+            left.append(task)
+    return left
+
+
+def _complete_lines(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def run_tasks(agent: Agent, tasks: Iterable[Task], folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -40,6 +58,7 @@ def run_tasks(agent: Agent, tasks: Iterable[Task], folder: str | os.PathLike[str
                     "seconds": round(time.perf_counter() - start, 3),
                     "prompt_tokens": prompt_tokens,
                     "completion_tokens": completion_tokens,
+                    "stop_reason": event.trace.stop_reason,
                     "error": event.error,
                 }
                 append_line(Path(folder) / RUNS_FILE, json.dumps(record, ensure_ascii=False))

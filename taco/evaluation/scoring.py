@@ -14,7 +14,7 @@ TOLERANCE = 1e-6
 """Relative tolerance between numbers: 14.0 is 14, and 14.01 is not."""
 
 _NUMBER = re.compile(r"[-+−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
-_LETTER = re.compile(r"^\(?([a-z])\)?[.:)]?(?:\s|$)", re.IGNORECASE)
+_LETTER = re.compile(r"\(?([a-z])(?:[.:)].*)?", re.IGNORECASE | re.DOTALL)
 
 
 def is_correct(answer: str | None, task: Task, *, tolerance: float = TOLERANCE) -> bool:
@@ -47,15 +47,16 @@ def normalized(text: str) -> str:
 
 def parse_number(text: str) -> float | None:
     """The number that the whole text is, a currency or percent sign allowed; None if it is none."""
-    bare = re.sub(r"^[^\w.+−-]+|[^\w.]+$", "", unicodedata.normalize("NFKC", text).strip()).rstrip(".")
+    bare = re.sub(r"^([-+−]?)[^\w.+−-]+|[^\w.]+$", r"\1", unicodedata.normalize("NFKC", text).strip()).rstrip(".")
     if not _NUMBER.fullmatch(bare):
         return None
     return float(bare.replace(",", "").replace("−", "-"))
 
 
 def _only_number(text: str) -> float | None:
-    found = _NUMBER.findall(text)
-    return parse_number(found[0]) if len(found) == 1 else None
+    words = [word.strip("()[]\"'!?;:,.") for word in text.split()]  # whole words: there is no 4 in "Room B4"
+    found = [number for number in map(parse_number, words) if number is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _choice(answer: str, choices: tuple[str, ...]) -> int | None:
@@ -63,6 +64,6 @@ def _choice(answer: str, choices: tuple[str, ...]) -> int | None:
     texts = [normalized(choice) for choice in choices]
     if normalized(answer) in texts:
         return texts.index(normalized(answer))
-    letter = _LETTER.match(answer.strip())
+    letter = _LETTER.fullmatch(answer.strip())  # alone, or marked as one: "A dog" is no option A
     index = ord(letter[1].lower()) - ord("a") if letter else -1
     return index if 0 <= index < len(choices) else None

@@ -12,6 +12,7 @@ from taco.models.chat import ChatModel, ModelLoadError
 from taco.models.record import AgentRecord
 
 NANO = Path(__file__).parents[1] / "nano"
+ADAPTER_FILE = "adapter_config.json"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -39,13 +40,19 @@ def load_model(
         ModelLoadError: If there is no such model, it cannot be reached, or an argument is unknown; says what to do.
     """
     text = os.fspath(name)
+    if base_url is not None and not text.startswith("openai:"):
+        raise ModelLoadError(f"A base URL is for models named openai:NAME; got the model {text!r}.")
     limit: dict[str, Any] = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
     if text.startswith("openai:"):
         from taco.models.endpoint import EndpointModel
 
+        if adapter is not None or (device, dtype) != ("auto", "auto"):
+            raise ModelLoadError(f"{text} runs behind an endpoint: adapter, device and dtype cannot be chosen from here.")
         return EndpointModel(text.removeprefix("openai:"), base_url=base_url, **limit)
     folder = NANO if text == "nano" else Path(text)
-    if adapter is None and (folder / "adapter_config.json").is_file():
+    if adapter is not None and not (Path(adapter) / ADAPTER_FILE).is_file():
+        raise ModelLoadError(f"{adapter} holds no LoRA adapter: {ADAPTER_FILE} is not there.")
+    if adapter is None and (folder / ADAPTER_FILE).is_file():
         adapter, text = folder, _base_of(folder)
         folder = NANO if text == "nano" else Path(text)
     return _local(text, folder, _device(device), dtype, adapter, limit)
@@ -54,6 +61,7 @@ def load_model(
 def _local(
     name: str, folder: Path, device: str, dtype: str, adapter: str | os.PathLike[str] | None, limit: dict[str, int]
 ) -> ChatModel:
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
@@ -65,18 +73,33 @@ def _local(
     if not folder.is_dir() and (name == "nano" or name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelLoadError(f"There is no directory {folder}. A model is 'nano', a directory, a hub id or openai:NAME.")
     try:
-        processor = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=_dtype(dtype, device))
+        # Said outright, since transformers would ask on standard input and run the directory's code on a "y".
+        cached = {} if folder.is_dir() or _hub_has(name) else {"local_files_only": True}
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False, **cached)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=_dtype(dtype, device), trust_remote_code=False, use_safetensors=True, **cached
+        )
         record_dir = folder
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, os.fspath(adapter)).merge_and_unload()
+            model = PeftModel.from_pretrained(model, os.fspath(adapter), use_safetensors=True).merge_and_unload()
             record_dir, name = Path(adapter), f"{name}+{Path(adapter).name}"
         model = model.to(device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelLoadError(_explained(name, source, folder, error)) from error
     return LocalModel(model, processor, name=name, record=AgentRecord.read(record_dir), **limit)
+
+
+def _hub_has(name: str) -> bool:
+    """Whether the hub can be asked for the model. Asked once: without a network, loading would try again for minutes."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except Exception:  # noqa: BLE001 - whatever keeps us from asking; the copy on the disk is the next thing to try
+        return False
+    return True
 
 
 def _base_of(folder: Path) -> str:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -137,6 +138,18 @@ def test_a_task_whose_image_is_gone_fails_and_touches_no_other(tmp_path: Path) -
     traces = list(agent(END).run_batch(tasks))
     assert [trace.stop_reason for trace in traces] == ["failed", "answered"]
     assert str(tmp_path) not in traces[0].to_json()
+
+
+def test_one_image_alone_is_one_image(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "a.png")
+    pixels = np.asarray(IMAGE)
+    for image in (IMAGE, pixels, tmp_path / "a.png", str(tmp_path / "a.png"), [IMAGE], [pixels]):
+        assert list(agent(END).run("?", image).images) == ["image-0"]
+
+
+def test_other_choices_are_another_task() -> None:
+    ids = {agent(END).run("?", choices=choices).task.id for choices in (None, ("a", "b"), ("a", "c"))}
+    assert len(ids) == 3
 
 
 def test_bad_use_is_refused_with_a_sentence() -> None:

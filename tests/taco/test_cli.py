@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import taco.models
 from taco.cli import app
+from taco.models.chat import ModelError
 from taco.models.scripted import ScriptedModel
 from taco.prompts import reply_text
 from taco.tools import Action
@@ -30,7 +31,13 @@ def board(tmp_path: Path) -> Path:
 def script(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The replies of the model that every command gets."""
     replies: list[str] = []
-    monkeypatch.setattr(taco.models, "load_model", lambda name, **_: ScriptedModel(lambda messages: replies.pop(0)))
+
+    def reply(messages: Any) -> str:
+        if not replies:
+            raise ModelError("The script has no reply left.")
+        return replies.pop(0)
+
+    monkeypatch.setattr(taco.models, "load_model", lambda name, **_: ScriptedModel(reply))
     return replies
 
 
@@ -90,7 +97,10 @@ def tasks_file(folder: Path, count: int) -> Path:
 
 def test_run_resumes_retries_what_failed_and_eval_counts_it(board: Path, script: list[str], tmp_path: Path) -> None:
     tasks, out = tasks_file(tmp_path, 3), tmp_path / "out"
-    assert taco_("run", tasks, "--out", out, "--limit", 1, "--json").exit_code == 1 or True  # the script is empty: fails
+    result = taco_("run", tasks, "--out", out, "--limit", 1, "--json")  # no reply is left: the model fails
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"tasks": 1, "done_before": 0, "run": 1, "failed": 1}
+    assert [trace.stop_reason for trace in read_traces(out)] == ["failed"]
     script += [END, END, END.replace("7", "8")]
     result = taco_("run", tasks, "--out", out, "--json")
     assert json.loads(result.stdout) == {"tasks": 3, "done_before": 0, "run": 3, "failed": 0}
@@ -99,6 +109,36 @@ def test_run_resumes_retries_what_failed_and_eval_counts_it(board: Path, script:
     report = json.loads(taco_("eval", out, "--json").stdout)
     assert (report["traces"], report["correct"]) == (3, 2)
     assert "66.7%" in taco_("eval", out).stdout
+
+
+def test_answers_of_another_model_or_question_are_not_taken_for_these(
+    board: Path, script: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, out = tasks_file(tmp_path, 1), tmp_path / "out"
+    script += [END]
+    assert taco_("run", tasks, "--out", out).exit_code == 0
+    tasks.write_text(tasks.read_text().replace('"?"', '"Another?"'))
+    result = taco_("run", tasks, "--out", out)
+    assert result.exit_code == 2
+    assert "another task with the id 't0'" in result.output
+    monkeypatch.setattr(
+        ScriptedModel, "__init__", lambda self, *_: setattr(self, "name", "other") or setattr(self, "record", None)
+    )
+    result = taco_("run", tasks, "--out", out)
+    assert result.exit_code == 2
+    assert "holds answers of scripted" in result.output
+
+
+def test_an_answer_is_printed_even_if_it_cannot_be_saved(board: Path, script: list[str], tmp_path: Path) -> None:
+    script += [END]
+    result = taco_("ask", board, "?", "--save", board)  # a file, not a folder
+    assert result.exit_code == 1
+    assert "Answer: 7" in result.stdout
+
+
+def test_a_long_question_is_a_question(board: Path, script: list[str]) -> None:
+    script += [END]
+    assert taco_("ask", board, "How many words? " * 100).exit_code == 0
 
 
 def test_an_interrupted_run_keeps_what_was_finished(board: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -144,3 +184,9 @@ def test_help_and_version_of_every_command() -> None:
         assert "Usage" in result.stdout
     assert taco_("--version").stdout.startswith("taco ")
     assert taco_().exit_code == 2
+
+
+def test_a_tool_that_is_not_offered_to_models_runs_alone_too(board: Path) -> None:
+    result = taco_("tools", "run", "VisualizeRegionsOnImage", f"image={board}", 'regions=[{"bbox": [0, 0, 0.5, 0.5]}]')
+    assert result.exit_code == 0, result.output
+    assert taco_("tools", "run", "Crop", f"image={board}", "bbox=" + "[" * 60_000).exit_code == 1

@@ -18,6 +18,7 @@ def task(answer: str | None, choices: tuple[str, ...] | None = None, **more: str
         ("14 or 15", "14", False), ("14.01", "14", False), ("", "14", False), (None, "14", False), ("-3", "−3", True),
         ("fourteen", "14", False), ("0.1", ".1", True), ("1e3", "1000", True), ("12 €", "12", True), ("-3", "3", False),
         ("Green tea", "green  TEA.", True), ("Tea", "Green tea", False), ("yes", "Yes", True), ("nan", "14", False),
+        ("-$5", "5", False), ("-$5", "-5", True), ("Room B4", "4", False), ("4.", "4", True), ("(4)", "4", True),
     ],
 )  # fmt: skip
 def test_text_and_numbers(answer: str | None, gold: str, right: bool) -> None:
@@ -31,6 +32,17 @@ def test_text_and_numbers(answer: str | None, gold: str, right: bool) -> None:
 def test_choices(answer: str, right: bool) -> None:
     assert is_correct(answer, task("red", ("blue", "red"))) is right
     assert is_correct(answer, task("B", ("blue", "red"))) is right
+
+
+def test_an_article_is_no_option() -> None:
+    pets = ("cat", "dog")
+    assert [is_correct(answer, task("dog", pets)) for answer in ("A dog", "a) cat", "b: the dog", "B")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not is_correct("A dog", task("cat", pets))
 
 
 def test_numbers_that_are_none() -> None:
