@@ -136,18 +136,16 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="A folder with traces.jsonl.")],
     as_json: AsJson = False,
 ) -> None:
-    """Runs every recorded action again and compares what comes back. Exit code 1 if a trace fails."""
-    from taco.data_gen.verification import Verdict, Verifier
-    from taco.trace import read_traces
+    """Runs every recorded action again and compares what comes back. Exit code 1 if a trace fails or a line is none."""
+    from taco.data_gen.verification import Verdict, verify_folder
 
-    verifier = Verifier()
     counts: Counter[str] = Counter()
     failed: list[Verdict] = []
-    with plain_errors():
-        for trace in read_traces(folder):
-            verdict = verifier.verify(trace)
+    with plain_errors(), progress(None, "traces") as advance:
+        for verdict in verify_folder(folder):
             counts[verdict.outcome] += 1
             failed += [verdict] if verdict.failed else []
+            advance()
     if as_json:
         typer.echo(json.dumps({"counts": counts, "failed": [verdict.model_dump() for verdict in failed]}))
     else:
@@ -171,7 +169,7 @@ def fit_ocr(
 ) -> None:
     """Fits the error model of simulated OCR to the real engine, and shows how close the two are."""
     from taco.data_gen import ocr_fitting
-    from taco.data_gen.observations import ENGINE
+    from taco.data_gen.observations import ENGINE, THREADS
     from taco.data_gen.ocr_errors import FILE, OcrErrors
     from taco.data_gen.pipeline import Recipe, ask_scene
     from taco.tools.ocr import make_ocr, observation, read
@@ -181,7 +179,7 @@ def fit_ocr(
         readings: list[tuple[Any, Any]] = []
         for number in range(n):
             scene, _ = ask_scene(recipe, number)
-            readings.append((scene.annotation, read(scene.image, ENGINE)))
+            readings.append((scene.annotation, read(scene.image, ENGINE, THREADS)))
         if only_compare:
             errors = OcrErrors.load()
         else:

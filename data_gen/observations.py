@@ -23,6 +23,8 @@ from taco.tools.toolbox import Toolbox
 Observations = Literal["real", "simulated"]
 ENGINE: Literal["rapidocr"] = "rapidocr"
 """The OCR engine of real observations, and the one that the simulated ones imitate: it runs on any machine."""
+THREADS = 1
+"""Of the engine, here and everywhere: its sums, and so its texts, could depend on their number."""
 SIMULATED = "simulated "
 """What stands before the back end of a tool whose observations were made from an annotation."""
 
@@ -38,7 +40,7 @@ class Real:
     """The real tools; they see the image that they are called with."""
 
     def __init__(self) -> None:
-        self._ocr = make_ocr(ENGINE)
+        self._ocr = make_ocr(ENGINE, threads=THREADS)
         self._last: tuple[Image.Image, bool, dict[str, Any]] | None = None
         self.tools = Toolbox([_like(self._ocr, self._read, self._ocr.backend), Calculate, Terminate])
 

@@ -3,7 +3,8 @@
     >>> traces = stream_traces(seed=0)                                       # endless; simulated observations
     >>> report = generate(Recipe(seed=0), 1000, Path("out"), workers=2)      # out/traces.jsonl, out/images/, out/rejected.jsonl
 
-What scene number i of a seed gives depends on (family, split, seed, i) and the recipe alone, never on what ran before it.
+What scene number i of a seed gives depends on (family, split, seed, i) and the recipe alone (with real observations on the OCR
+engine, too), never on what ran before it, on the number of workers or on the environment.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from taco.data_gen.observations import Observations, Observer, direct_toolbox, make_observer
+from taco.data_gen.observations import ENGINE, Observations, Observer, direct_toolbox, make_observer
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question, questions
 from taco.data_gen.scenes import prices
@@ -28,6 +29,8 @@ from taco.data_gen.scenes.scene import PriceScene, Scene
 from taco.errors import RunError
 from taco.prompts import reply_text, terminated
 from taco.tools.images import ImageStore
+from taco.tools.ocr import make_ocr
+from taco.tools.tool import short
 from taco.tools.toolbox import Toolbox
 from taco.trace import IMAGES_DIR, TRACES_FILE, Step, Task, ToolRecord, Trace, append_line, save_image
 
@@ -244,7 +247,8 @@ def generate(recipe: Recipe, n: int, out: Path, *, workers: int = 1, on_kept: Ca
         on_kept: Called with the number of those that the folder holds, whenever it grew.
 
     Raises:
-        ValueError: If the folder was made with another recipe or number (the difference is named), or holds other files.
+        ValueError: If ``n`` or ``workers`` is below 1; if the folder was begun with another recipe, number, OCR engine or error
+            model (the difference is named), holds other files, or files of its own that cannot be read.
         RunError: If `BARREN` scenes in a row came to nothing.
     """
     if n < 1 or workers < 1:
@@ -309,6 +313,8 @@ def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
     settings = {"n": n, **asdict(recipe)}
     if recipe.observations == "simulated":
         settings["ocr_errors"] = hashlib.sha256(OcrErrors.load().model_dump_json().encode()).hexdigest()[:16]
+    else:
+        settings["ocr"] = make_ocr(ENGINE).backend
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
@@ -323,7 +329,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         draft.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
         os.replace(draft, file)
         return
-    there = json.loads(file.read_text(encoding="utf-8"))
+    there = _object(file.read_bytes(), file)
     changed = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
     if changed:
         differences = "; ".join(f"{key} is {there.get(key)!r} there and {settings.get(key)!r} here" for key in changed)
@@ -334,7 +340,7 @@ def _resume(out: Path) -> tuple[int, int]:
     """Cut the files back to the last scene that is wholly in all of them; returns the next scene's number and the kept."""
     next_scene, kept, sizes, good = 0, 0, dict[str, int](), 0
     for line in _whole_lines(out / PROGRESS_FILE):
-        entry = json.loads(line)
+        entry = _object(line, out / PROGRESS_FILE)
         if any(_size(out / name) < size for name, size in entry["bytes"].items()):
             break
         next_scene, kept, sizes, good = entry["scene"] + 1, entry["kept"], entry["bytes"], good + len(line)
@@ -352,7 +358,17 @@ def _whole_lines(file: Path) -> Iterator[bytes]:
 
 
 def _records(file: Path) -> Iterator[dict[str, Any]]:
-    yield from (json.loads(line) for line in _whole_lines(file))
+    yield from (_object(line, file) for line in _whole_lines(file))
+
+
+def _object(text: bytes, file: Path) -> dict[str, Any]:
+    """A JSON object in a file of the folder."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return value
+    found = short(text.decode(errors="replace").strip())
+    raise ValueError(f"{file} should hold what this command wrote there, a JSON object; it holds {found}. Choose a new folder.")
 
 
 def _size(file: Path) -> int:
@@ -374,8 +390,6 @@ def _made(recipe: Recipe, start: int, workers: int) -> Generator[Candidates, Non
 
 
 def _work(recipe: Recipe, number: int) -> Candidates:
-    # One thread each, with one worker as with many: the engine's sums, and so its texts, could depend on the number of threads.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     return candidates(recipe, number, _observer(recipe.observations))
 
 

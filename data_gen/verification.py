@@ -1,12 +1,13 @@
 """Is a trace what it says? Its format, then its execution: every action is run again and must give what was observed.
 
-    >>> verifier = Verifier()
-    >>> [verifier.verify(trace).reason for trace in read_traces("out")]
+    >>> [verdict.reason for verdict in verify_folder("out")]
     ['', '', 'step 2: Calculate gave {"result": 14}, recorded is {"result": 15}']
 
 Stages as in APIGen (arXiv 2406.18518): format -> execution; the first failure names its stage.
 """
 
+import os
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +19,7 @@ from taco.tools.action import Action
 from taco.tools.finding import feedback
 from taco.tools.images import ImageStore
 from taco.tools.toolbox import Toolbox, all_tools
-from taco.trace import Step, Trace, TraceError
+from taco.trace import Step, Trace, TraceError, scan_traces
 
 Stage = Literal["format", "execution"]
 
@@ -27,7 +28,7 @@ class Verdict(BaseModel):
     """What a check says of a whole trace.
 
     Attributes:
-        id: The task's id.
+        id: The task's id; ``line 3`` where the line cannot be read.
         failed: The first stage that failed, or None.
         skipped: The stage that could not be judged, or None.
         reason: Why it failed or was skipped.
@@ -107,13 +108,30 @@ class Verifier:
     def _images(self, trace: Trace) -> ImageStore:
         """The inputs: the same objects as last time where they have the same pixels, so that tools know them again."""
         store, last = trace.store, self._inputs
-        names = [f"image-{index}" for index in range(len(trace.task.images))]
+        names = _inputs(trace)
         if [store.sha256(name) for name in names] != [last.sha256(name) for name in last]:
             self._inputs = ImageStore(store[name] for name in names)
         return self._inputs.copy()
 
 
+def verify_folder(folder: str | os.PathLike[str]) -> Iterator[Verdict]:
+    """The verdict on each line of a folder's ``traces.jsonl``, in order. A line that is no trace fails in format.
+
+    Raises:
+        TraceError: If there is no such file, or it is no text.
+    """
+    verifier = Verifier()
+    for item in scan_traces(folder):
+        if isinstance(item, TraceError):
+            yield Verdict(id=f"line {item.line}", failed="format", reason=str(item))
+        else:
+            yield verifier.verify(item)
+
+
 def _check_format(trace: Trace) -> None:
+    missing = [name for name in _inputs(trace) if name not in trace.images]
+    if missing:
+        raise _Fault(f"it has no {', '.join(missing)}, and its task has {len(trace.task.images)} images")
     if not trace.steps:
         raise _Fault("it has no steps")
     for number, step in enumerate(trace.steps, start=1):
@@ -133,3 +151,7 @@ def _check_step(step: Step, where: str) -> None:
         raise _Fault(f"{where}: its thought and actions are not those of its reply")
     if not step.actions or len(step.observations) != len(step.actions):
         raise _Fault(f"{where}: {len(step.actions)} actions have {len(step.observations)} observations")
+
+
+def _inputs(trace: Trace) -> list[str]:
+    return [f"image-{index}" for index in range(len(trace.task.images))]

@@ -30,7 +30,11 @@ _R = TypeVar("_R", bound=BaseModel)
 
 
 class TraceError(ValueError):
-    """A file of tasks or traces that cannot be used, and why."""
+    """A file of tasks or traces that cannot be used, and why; ``line`` is its number where one line is at fault."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class _Record(BaseModel):
@@ -222,28 +226,35 @@ def read_tasks(path: str | os.PathLike[str]) -> Iterator[Task]:
         yield task.model_copy(update={"images": tuple(images)})
 
 
-def read_traces(folder: str | os.PathLike[str], *, skip_broken: bool = False) -> Iterator[Trace]:
+def read_traces(folder: str | os.PathLike[str]) -> Iterator[Trace]:
     """The traces of a folder, with their pixels loaded on demand.
 
-    Args:
-        folder: A folder with ``traces.jsonl``.
-        skip_broken: Pass over lines that cannot be read (an interrupted writer leaves at most one) instead of raising.
+    Raises:
+        TraceError: If there is no ``traces.jsonl`` or a line of it cannot be read; says which.
+    """
+    for item in scan_traces(folder):
+        if isinstance(item, TraceError):
+            raise item
+        yield item
+
+
+def scan_traces(folder: str | os.PathLike[str]) -> Iterator[Trace | TraceError]:
+    """As `read_traces`, but a line that cannot be read gives its error, and the lines behind it are read too.
 
     Raises:
-        TraceError: If there is no such file or a line cannot be read; says which.
+        TraceError: If there is no ``traces.jsonl``.
     """
     file = Path(folder) / TRACES_FILE
     for number, line in _lines(file):
         try:
             trace = _parse(Trace, line, file, number)
-            if len(trace.task.images) > len(trace.images):
-                raise TraceError(
-                    f"{file}, line {number}: the task has {len(trace.task.images)} images, the trace {len(trace.images)}."
-                )
-        except TraceError:
-            if skip_broken:
-                continue
-            raise
+        except TraceError as error:
+            yield error
+            continue
+        if len(trace.task.images) > len(trace.images):
+            counts = f"its task has {len(trace.task.images)} images, the trace {len(trace.images)}"
+            yield TraceError(f"{file}, line {number}: {counts}. Mend or delete the line.", number)
+            continue
         trace._store = _FolderStore(file.parent, trace.images)
         yield trace
 
@@ -267,7 +278,8 @@ def _parse(record: type[_R], line: str, file: Path, number: int) -> _R:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the line"
         raise TraceError(
-            f"{file}, line {number}: {where}: {first['msg']}. Mend or delete the line ({error.error_count()} faults in it)."
+            f"{file}, line {number}: {where}: {first['msg']}. Mend or delete the line ({error.error_count()} faults in it).",
+            number,
         ) from None
 
 

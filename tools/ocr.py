@@ -77,11 +77,13 @@ class Region:
         return sum(x for x, _ in self.corners) / 4, sum(y for _, y in self.corners) / 4
 
 
-def make_ocr(engine: Literal["auto", "easyocr", "rapidocr"] = "auto") -> Tool:
+def make_ocr(engine: Literal["auto", "easyocr", "rapidocr"] = "auto", *, threads: int | None = None) -> Tool:
     """The tool ``OCR``.
 
     Args:
         engine: ``auto`` is EasyOCR where its weights are on the disk, else RapidOCR. It is decided once per tool, on first use.
+        threads: Of RapidOCR, whose texts may depend on it; None: OMP_NUM_THREADS where that is set, else one per core. EasyOCR
+            has those of torch.
     """
     chosen = functools.cache(lambda: _choose(engine))
 
@@ -96,14 +98,14 @@ def make_ocr(engine: Literal["auto", "easyocr", "rapidocr"] = "auto") -> Tool:
             text: The text, one line per visual line; empty if there is none.
             regions: With boxes only: label (the text), bbox [left, top, right, bottom] in 0..1 and score of each piece.
         """
-        return observation(read(image, chosen()), boxes)
+        return observation(read(image, chosen(), threads), boxes)
 
     return Tool(OCR, backend=lambda: _backend(chosen()), unavailable=lambda: _unavailable(chosen()))
 
 
-def read(image: Image.Image, engine: Engine) -> list[Region]:
-    """What an engine finds in an RGB image, in no particular order, without leader dots and empty texts."""
-    return [region for region in _load(engine, os.getpid())(image) if region.label]
+def read(image: Image.Image, engine: Engine, threads: int | None = None) -> list[Region]:
+    """What an engine finds in an RGB image, in no particular order, without leader dots and empty texts. See `make_ocr`."""
+    return [region for region in _load(engine, os.getpid(), threads)(image) if region.label]
 
 
 def observation(regions: Sequence[Region], boxes: bool = False) -> dict[str, Any]:
@@ -226,21 +228,21 @@ def _missing_weights() -> list[str]:
 _loading = threading.Lock()
 
 
-def _load(engine: Engine, process: int) -> Callable[[Image.Image], list[Region]]:
+def _load(engine: Engine, process: int, threads: int | None) -> Callable[[Image.Image], list[Region]]:
     """The engine's reader, loaded once. A forked process loads its own: thread pools do not survive a fork."""
     with _loading:
-        return _reader(engine, process)
+        return _reader(engine, process, threads)
 
 
 @functools.cache
-def _reader(engine: Engine, process: int) -> Callable[[Image.Image], list[Region]]:
+def _reader(engine: Engine, process: int, threads: int | None) -> Callable[[Image.Image], list[Region]]:
     problem = _unavailable(engine)
     if problem:
         raise ToolError(problem)
-    return _rapidocr_reader() if engine == "rapidocr" else _easyocr_reader()
+    return _rapidocr_reader(threads or _threads()) if engine == "rapidocr" else _easyocr_reader()
 
 
-def _rapidocr_reader() -> Callable[[Image.Image], list[Region]]:
+def _rapidocr_reader(threads: int) -> Callable[[Image.Image], list[Region]]:
     import numpy as np
     from rapidocr import RapidOCR
 
@@ -249,7 +251,7 @@ def _rapidocr_reader() -> Callable[[Image.Image], list[Region]]:
             "Global.log_level": "critical",
             # Meant for upside-down text, it turns upright text, too: 87 to 97 % of small rows exact instead of 100 %.
             "Global.use_cls": False,
-            "EngineConfig.onnxruntime.intra_op_num_threads": _threads(),
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             # Texts one by one, padded to little more than their width, so that none depends on its neighbours.
             # benchmarks/ocr.py: 0.6 s instead of 0.9 s a board, and no character worse.

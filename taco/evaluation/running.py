@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from taco.agent import Agent, Finished, Replied
-from taco.trace import TRACES_FILE, Task, append_line, read_traces
+from taco.trace import TRACES_FILE, Task, Trace, append_line, scan_traces
 
 RUNS_FILE = "runs.jsonl"
 
@@ -26,7 +26,8 @@ def unfinished(tasks: Iterable[Task], folder: str | os.PathLike[str], model: str
     models = {json.loads(line)["model"] for line in _complete_lines(path / RUNS_FILE)}
     if models - {model}:
         raise ValueError(f"{folder} holds answers of {', '.join(sorted(models))}. Choose another folder for {model}.")
-    last = {t.task.id: t for t in read_traces(path, skip_broken=True)} if (path / TRACES_FILE).exists() else {}
+    found = scan_traces(path) if (path / TRACES_FILE).exists() else ()
+    last = {trace.task.id: trace for trace in found if isinstance(trace, Trace)}
     left = []
     for task in tasks:
         trace = last.get(task.id)

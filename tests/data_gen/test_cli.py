@@ -1,11 +1,15 @@
 """The command ``taco-data``, as a user meets it."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from taco.data_gen import cli
 from taco.data_gen.cli import app
 from taco.trace import read_traces
 
@@ -37,6 +41,11 @@ def test_bad_use_has_exit_code_2_and_a_remedy(tmp_path: Path) -> None:
     assert code == 2
     assert "no question type nonsense" in said
     assert not (tmp_path / "b").exists()
+    for content in ("[]", "{"):
+        (tmp_path / "a" / "config.json").write_text(content)
+        code, said = call("generate", *SMALL, "--out", tmp_path / "a")
+        assert code == 2
+        assert f"config.json should hold what this command wrote there, a JSON object; it holds '{content}'" in said
     code, said = call("verify", tmp_path / "nowhere")
     assert code == 2
     assert "There is no file" in said
@@ -53,6 +62,27 @@ def test_verify_counts_and_fails_with_exit_code_1(tmp_path: Path) -> None:
     code, said = call("verify", tmp_path / "a", "--json")
     assert code == 1
     assert json.loads(said)["counts"]["failed format"] == 1
+    file.write_text("[]\n" + file.read_text())
+    code, said = call("verify", tmp_path / "a")
+    assert code == 1
+    assert "line 1: format: " in said
+    assert "4 traces: 2 failed format, 2 skipped execution" in said
+
+
+def test_verify_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("generate", *SMALL, "--out", tmp_path / "a")
+    totals: list[int] = []
+    moves: list[int] = []
+
+    @contextmanager
+    def bar(total: int, unit: str) -> Iterator[Callable[[], None]]:
+        totals.append(total)
+        yield lambda: moves.append(1)
+
+    monkeypatch.setattr(cli, "progress", bar)
+    assert call("verify", tmp_path / "a")[0] == 0
+    assert totals == [3]
+    assert len(moves) == 3
 
 
 def test_preview_draws_a_sheet_and_prints_the_questions(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Simulated OCR looks like the real tool, errs by its table, and the table is what the fit finds."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from taco.data_gen import ocr_fitting
 from taco.data_gen.observations import Real, Simulated
 from taco.data_gen.ocr_errors import FILE, OcrErrors, rows_of
 from taco.data_gen.scenes.scene import Item, PriceScene, Scene, TextLine
+from taco.tools import ocr
 from taco.tools.action import Action
 from taco.tools.images import ImageStore
 from taco.tools.ocr import Region
@@ -120,6 +122,25 @@ def test_a_simulated_ocr_looks_like_the_real_one() -> None:
     assert real.schemas() == simulated.schemas()
     assert simulated["OCR"].backend == f"simulated {OcrErrors.load().engine}"
     assert simulated["OCR"].backend == f"simulated {real['OCR'].backend}"
+
+
+@pytest.mark.parametrize("wanted", ["4", None])
+def test_real_texts_do_not_depend_on_the_environment(wanted: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def reader(count: int) -> Callable[[Image.Image], list[Region]]:
+        threads.append(count)
+        return lambda image: []
+
+    monkeypatch.setattr(ocr, "_rapidocr_reader", reader)
+    if wanted:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    else:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    ocr._reader.cache_clear()
+    Real().tools.execute(Action(name="OCR", arguments={"image": "image-0"}), ImageStore([Image.new("RGB", (9, 9))]))
+    ocr._reader.cache_clear()
+    assert threads == [1]
 
 
 def test_a_simulated_ocr_has_no_boxes_and_says_so() -> None:

@@ -4,15 +4,17 @@ import dataclasses
 import filecmp
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from taco.data_gen import pipeline
-from taco.data_gen.observations import Simulated
+from taco.data_gen.observations import ENGINE, Simulated
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.pipeline import Recipe, Rejected, candidates, generate, report, stream_traces
+from taco.tools.ocr import make_ocr
 from taco.trace import Trace, read_tasks, read_traces
 
 N = 10
@@ -129,6 +131,32 @@ def test_another_recipe_or_a_foreign_folder_is_refused(whole: Path, tmp_path: Pa
     (tmp_path / "foreign" / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds something else"):
         generate(RECIPE, N, tmp_path / "foreign")
+
+
+@pytest.mark.parametrize("name", ["config.json", "progress.jsonl"])
+@pytest.mark.parametrize("content", ["[]\n", "{\n", "\xff\n"])
+def test_a_file_of_the_folder_that_cannot_be_read_is_named(whole: Path, name: str, content: str) -> None:
+    (whole / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"{name} should hold .* Choose a new folder\."):
+        generate(RECIPE, N, whole)
+
+
+def test_a_folder_with_real_observations_goes_on_with_the_same_engine_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(RECIPE, observations="real")
+    generate(recipe, 1, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["ocr"] == make_ocr(ENGINE).backend
+    generate(recipe, 1, tmp_path)
+    monkeypatch.setattr("taco.tools.ocr._backend", lambda engine: "rapidocr 99.0")
+    with pytest.raises(ValueError, match=r"ocr is 'rapidocr \d+\.\d+' there and 'rapidocr 99.0' here"):
+        generate(recipe, 1, tmp_path)
+
+
+def test_the_callers_environment_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    generate(RECIPE, 1, tmp_path)
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_direct_traces_have_one_step_with_the_annotated_answer() -> None:

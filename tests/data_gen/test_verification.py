@@ -2,12 +2,13 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from taco.data_gen.pipeline import Recipe, generate, stream_traces
-from taco.data_gen.verification import Verifier
+from taco.data_gen.verification import Verifier, verify_folder
 from taco.prompts import reply_text
 from taco.tools.action import Action, Observation
 from taco.trace import Step, ToolRecord, Trace, read_traces
@@ -79,6 +80,50 @@ def test_changed_pixels_fail(traces: list[Trace], tmp_path: Path) -> None:
     verdict = Verifier().verify(read)
     assert verdict.failed == "execution"
     assert "pixels changed" in verdict.reason
+
+
+def longer(trace: Trace) -> Trace:
+    task = trace.task.model_copy(update={"images": trace.task.images * 2})
+    return trace.model_copy(update={"task": task})
+
+
+def silent(trace: Trace) -> Trace:
+    last = trace.steps[-1].model_copy(update={"observations": (Observation(),)})
+    return trace.model_copy(update={"steps": (*trace.steps[:-1], last)})
+
+
+TWICE = (
+    lambda trace: trace.model_copy(update={"tools": (*trace.tools, trace.tools[0])}),
+    "a tool is listed twice",
+)  # not made by Trace(...)
+DAMAGES: list[tuple[Callable[[Trace], Trace], str]] = [
+    (longer, "image-1"),
+    (lambda trace: trace.model_copy(update={"images": {}}), "image-0"),
+    TWICE,
+    (silent, "Terminate says ''"),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), [item for item in DAMAGES if item is not TWICE])
+def test_a_damaged_trace_fails_in_format_and_nothing_raises(
+    traces: list[Trace], damage: Callable[[Trace], Trace], said: str
+) -> None:
+    verdict = Verifier().verify(damage(traces[0]))
+    assert verdict.failed == "format"
+    assert said in verdict.reason
+
+
+def test_the_other_lines_are_judged(tmp_path: Path) -> None:
+    [one, two] = itertools.islice(stream_traces(0, types=["price_of"], max_items=2), 2)
+    one.save(tmp_path)
+    with (tmp_path / "traces.jsonl").open("a") as file:
+        file.write("\n{\n" + "".join(damage(one).to_json() + "\n" for damage, _ in DAMAGES))
+    two.save(tmp_path)
+    verdicts = list(verify_folder(tmp_path))
+    assert [verdict.outcome for verdict in verdicts] == ["skipped execution", *["failed format"] * 5, "skipped execution"]
+    assert verdicts[1].id == "line 3"
+    assert "traces.jsonl, line 3" in verdicts[1].reason
+    assert all(verdict.reason for verdict in verdicts)
 
 
 def test_simulated_traces_are_skipped_but_their_format_is_checked() -> None:

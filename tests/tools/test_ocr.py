@@ -234,7 +234,7 @@ class TestRapidOcr:
                 return self
 
         monkeypatch.setattr("rapidocr.RapidOCR", Engine)
-        assert ocr._rapidocr_reader()(Image.new("RGB", (8, 8), (255, 128, 0))) == []
+        assert ocr._rapidocr_reader(1)(Image.new("RGB", (8, 8), (255, 128, 0))) == []
         assert seen[0][0, 0].tolist() == [0, 128, 255]
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 700), (900, 2), (5000, 20), (3, 3)])
@@ -255,7 +255,7 @@ class TestRapidOcr:
     def test_r14_is_loaded_once_on_the_first_call_even_by_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loads: list[int] = []
 
-        def load() -> Any:
+        def load(threads: int) -> Any:
             loads.append(1)
             time.sleep(0.05)  # long enough for the other threads to come
             return lambda image: [region("Tea", 0.1, 0.1, 0.5, 0.2)]
@@ -305,6 +305,26 @@ class TestRapidOcr:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
         monkeypatch.setenv("OMP_NUM_THREADS", wanted)
         assert ocr._threads() == threads
+
+    @pytest.mark.parametrize(("wanted", "threads"), [(1, 1), (None, 2)])
+    def test_a_tools_own_threads_win_over_the_environment(
+        self, wanted: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import rapidocr
+
+        given: list[dict[str, Any]] = []
+
+        def stand_in(params: dict[str, Any]) -> Any:
+            given.append(params)
+            return lambda image: types.SimpleNamespace(boxes=None, txts=None)
+
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        monkeypatch.setattr(rapidocr, "RapidOCR", stand_in)
+        ocr._reader.cache_clear()
+        run(make_ocr("rapidocr", threads=wanted), Image.new("RGB", (9, 9)))
+        ocr._reader.cache_clear()
+        assert [params["EngineConfig.onnxruntime.intra_op_num_threads"] for params in given] == [threads]
 
 
 FILES = {"craft_mlt_25k.pth": b"detector", "english_g2.pth": b"recognizer"}
