@@ -58,7 +58,7 @@ class TrainConfig(_Settings):
         lr: Peak learning rate.
         vision_lr: That of the vision tower and the resampler; None for `lr`.
         schedule: ``cosine``, ``linear``, ``constant``, or ``wsd``: constant, then falling to 0 over the last fifth.
-        warmup: Steps over which the rate rises.
+        warmup: Steps over which the rate rises; in a short run at most a fifth of its steps.
         steps: Optimizer steps. Or `epochs`: passes over the traces.
         batch_size: Examples of a forward pass; `accumulation` passes make a step.
         max_length: Tokens, visual ones included. A longer example is left out and counted.

@@ -8,6 +8,7 @@
 import functools
 import hashlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -20,14 +21,17 @@ from taco.prompts import SystemStyle, conversation, neutralized
 from taco.tools import all_tools
 from taco.tools.toolbox import Toolbox
 from taco.trace import Trace, TraceError
+from taco.training.config import ConfigError
 
 IGNORED = -100
 IMAGE_CHARS = 200
 """What an image counts when examples are grouped by length."""
+BARREN_POOLS = 8
+"""So many pools of a function in a row without an example end a run; of an iterable, those of one pass do."""
 
 TraceSource = Iterable[Trace] | Callable[[int], Iterable[Trace]]
-"""Traces to train on. An iterable is gone through again for each epoch. A function gives pool number n (finite), which
-spares a resumed run and workers from making what they do not use."""
+"""Traces to train on. An iterable is finite, and gone through again for each epoch; one that can be read once may be endless.
+A function gives pool number n (finite), which spares a resumed run and workers from making what they do not use."""
 Batch = dict[str, Any]
 
 
@@ -118,6 +122,9 @@ class TraceBatches(IterableDataset[Batch]):
         pool: Traces of a pool, where the source is an iterable.
         seed: Of the shuffling.
         state: What `advanced` gave; None starts at the beginning.
+
+    Raises:
+        ConfigError: While iterating, if a whole pass (of a function: `BARREN_POOLS` pools in a row) gives no example.
     """
 
     def __init__(
@@ -139,8 +146,14 @@ class TraceBatches(IterableDataset[Batch]):
         # The loader begins with its worker 0, which must go on where it was that shard's turn.
         shard = (worker + self.state["turn"]) % count
         first_pool, first_batch = self.state["next"].get(str(shard), (shard, 0))
-        left_out = 0
-        for number, traces in self._pools(first_pool, count):
+        left_out = barren = 0
+        for number, traces, limit in self._pools(first_pool, count):
+            if barren >= limit:
+                raise ConfigError(
+                    f"No example is left to train on: {barren} pools in a row gave none; {left_out} traces are longer than "
+                    f"max_length = {self.encoder.max_length} tokens. Raise max_length, or train on shorter traces."
+                )
+            barren += not first_batch  # of a pool that is taken up again, the examples may have been used
             groups = self._groups(traces, number)
             for index in range(first_batch, len(groups)):
                 examples, missing = self._encoded(groups[index])
@@ -149,17 +162,18 @@ class TraceBatches(IterableDataset[Batch]):
                     sources = [trace.task.source for trace, _ in examples]
                     tensors = collate([example for _, example in examples], self.encoder.processor.tokenizer.pad_token_id)
                     yield tensors | {"place": (shard, count, number, index), "sources": sources, "left_out": left_out}
-                    left_out = 0
+                    left_out = barren = 0
             first_batch = 0
 
-    def _pools(self, start: int, step: int) -> Iterator[tuple[int, list[Trace]]]:
+    def _pools(self, start: int, step: int) -> Iterator[tuple[int, list[Trace], float]]:
+        """Number, traces, and how many pools without an example show that there will never be one."""
         if callable(self.source):
             for number in itertools.count(start, step):
-                yield number, list(self.source(number))
+                yield number, list(self.source(number)), BARREN_POOLS
             return
-        for number, traces in enumerate(_chunks(self.source, self.pool)):
+        for number, (traces, pools) in enumerate(_chunks(self.source, self.pool)):
             if number >= start and (number - start) % step == 0:
-                yield number, traces
+                yield number, traces, pools
 
     def _groups(self, traces: list[Trace], number: int) -> list[list[Trace]]:
         chance = random.Random(f"{self.seed}/{number}")
@@ -213,15 +227,17 @@ def _first_image(trace: Trace) -> str:
     return trace.images["image-0"].sha256 if trace.images else trace.task.question
 
 
-def _chunks(traces: Iterable[Trace], size: int) -> Iterator[list[Trace]]:
-    """Pools of an iterable, epoch after epoch; a pool never spans two."""
+def _chunks(traces: Iterable[Trace], size: int) -> Iterator[tuple[list[Trace], float]]:
+    """Pools of an iterable, epoch after epoch, none spanning two; with each, how many an epoch has (infinite in the first)."""
+    known = math.inf
     while True:
-        iterator, any_left = iter(traces), False
+        iterator, count = iter(traces), 0
         while chunk := list(itertools.islice(iterator, size)):
-            any_left = True
-            yield chunk
-        if not any_left:
+            yield chunk, known
+            count += 1
+        if not count:
             return
+        known = count
 
 
 def _length(trace: Trace) -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
@@ -26,14 +28,30 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 import taco.xgenmm
+from taco.errors import RunError
 from taco.models.loading import NANO
 from taco.models.record import AgentRecord
-from taco.trace import ToolRecord, Trace, read_traces
+from taco.trace import ToolRecord, Trace, TraceError, read_traces
 from taco.training.config import ConfigError, LoraSettings, TrainConfig, read_config
-from taco.training.data import IGNORED, Batch, Encoder, TraceBatches, TraceSource, advanced, batches_of, held_out
+from taco.training.data import (
+    IGNORED,
+    Batch,
+    Encoder,
+    TooLong,
+    TraceBatches,
+    TraceSource,
+    advanced,
+    batches_of,
+    collate,
+    held_out,
+)
 from taco.training.optimizer import make_optimizer
 
 STATE_FILE = "data_state.json"
+MAY_CHANGE = {"steps", "epochs", "log_every", "eval_every", "save_every", "keep", "report_to", "output_dir"}
+"""Settings that a resumed run may have otherwise: how long it is, what it tells, where it lies."""
+SIZE_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, StrictDataclassError)
+"""What transformers and torch raise when a model of impossible sizes is made or computed."""
 SCHEDULES = {"wsd": "warmup_stable_decay", "constant": "constant_with_warmup"}
 IMAGE_INPUTS = ("pixel_values", "image_sizes", "num_tiles")
 OWN_LANGUAGE_LAYERS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
@@ -48,13 +66,30 @@ def run_config(path: str | os.PathLike[str], resume: bool = False) -> Path:
     Raises:
         ConfigError: If the settings cannot be used.
         TraceError: If a folder of traces cannot be read.
+        RunError: If Ctrl-C ended the run; says what is kept and how to go on.
     """
     config = read_config(path)
     if not config.data:
         raise ConfigError(f"{path}: 'data' is missing: list folders of traces, such as those of taco-data generate.")
     traces = FolderTraces(config.data, lambda trace: not held_out(trace, config.eval_fraction))
     kept_out = FolderTraces(config.data, lambda trace: held_out(trace, config.eval_fraction))
-    return train(config, traces, kept_out if config.eval_fraction else None, resume=resume)
+    try:
+        return train(config, traces, kept_out if config.eval_fraction else None, resume=resume)
+    except KeyboardInterrupt:
+        raise RunError(_interrupted(config, path)) from None
+
+
+def _interrupted(config: TrainConfig, path: str | os.PathLike[str]) -> str:
+    out = Path(config.output_dir)
+    whole = _last_whole(out)
+    if whole is not None:
+        return f"interrupted; {whole} is kept, and 'taco train {os.fspath(path)} --resume' goes on from there."
+    # A checkpoint that was being written makes the plain command refuse the folder.
+    again = f"'taco train {os.fspath(path)}{' --resume' if out.is_dir() and get_last_checkpoint(str(out)) else ''}'"
+    return (
+        f"interrupted before the first checkpoint (save_every: {config.save_every}), so nothing is kept; "
+        f"{again} starts from the beginning."
+    )
 
 
 class FolderTraces:
@@ -89,20 +124,27 @@ def train(
         The output directory: model or adapter, processor, ``taco_agent.json``, and ``training.json`` with what was done.
 
     Raises:
-        ConfigError: If there is no such model, no trace, `epochs` cannot be counted, or the folder holds another run.
+        ConfigError: If there is no such model, `init` makes none, there is no trace or none that is short enough, the traces
+            differ in their tools, `epochs` cannot be counted, or the folder holds another run.
     """
-    out = Path(config.output_dir)
+    out = _folder(config.output_dir)
     checkpoint = _checkpoint(out, resume)
-    tools, steps, traces = _survey(config, traces)
+    state = _state(checkpoint, config) if checkpoint else None
+    tools, first, steps, traces = _survey(config, traces)
     set_seed(config.seed)
     processor = _load(AutoProcessor, config.model)
     processor.tokenizer.padding_side = "right"
     model = _model(config)
     encoder = Encoder(processor, max_length=config.max_length, system=config.system)
-    state = json.loads((checkpoint / STATE_FILE).read_text()) if checkpoint else None
+    if config.init is not None:
+        _try_out(model, encoder, first)
     batches = TraceBatches(traces, encoder, batch_size=config.batch_size, pool=config.pool, seed=config.seed, state=state)
     trainer = TraceTrainer(config, model, batches, eval_traces, steps, callbacks)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (ConfigError, TraceError) as error:
+        # torch hands on a worker's error as its whole traceback, whose end is our sentence.
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
     if not trainer.counts["examples"]:
         raise ConfigError(f"No example is left to train on: all are longer than max_length = {config.max_length} tokens.")
     final = trainer.evaluate() if eval_traces is not None else {}
@@ -196,7 +238,8 @@ class TraceTrainer(Trainer):
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
         folder = Path(self.config_.output_dir) / f"checkpoint-{self.state.global_step}"
-        (folder / STATE_FILE).write_text(json.dumps(self.place_state | {"counts": self.counts}))
+        state = self.place_state | {"counts": self.counts, "settings": _determining(self.config_)}
+        (folder / STATE_FILE).write_text(json.dumps(state))
 
 
 def labelled_logits(model: torch.nn.Module, inputs: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -240,38 +283,87 @@ def _encoded_once(model: Any, pixel_values: torch.Tensor, sizes: torch.Tensor, n
     return output
 
 
-def _survey(config: TrainConfig, traces: TraceSource) -> tuple[tuple[ToolRecord, ...], int, TraceSource]:
-    """The tools of the traces, the number of steps, and the source (with what was looked at put back)."""
-    if config.steps is not None:
-        iterator = iter(traces(0) if callable(traces) else traces)
-        first = next(iterator, None)
-        if first is None:
-            raise ConfigError("There is no trace to train on.")
-        one_pass = not callable(traces) and iterator is traces
-        return first.tools, config.steps, itertools.chain([first], iterator) if one_pass else traces
-    if callable(traces) or iter(traces) is traces:
+def _survey(config: TrainConfig, traces: TraceSource) -> tuple[tuple[ToolRecord, ...], Trace, int, TraceSource]:
+    """The tools of the traces, the first trace, the number of steps, and the source (with what was looked at put back).
+
+    All traces are looked at; where that would use them up, or has no end, those of the first pool.
+    """
+    one_pass = not callable(traces) and iter(traces) is traces
+    if config.steps is None and (callable(traces) or one_pass):
         raise ConfigError("Epochs can be counted only of traces that can be read again; give steps instead.")
-    tools: dict[ToolRecord, None] = {}
-    count = 0
+    looked_at = traces(0) if callable(traces) else traces
+    if one_pass:
+        rest = iter(looked_at)
+        looked_at = list(itertools.islice(rest, config.pool))
+        traces = itertools.chain(looked_at, rest)
+    tools, first, count = _tools(looked_at)
+    if config.steps is not None:
+        return tools, first, config.steps, traces
+    whole, left = divmod(count, config.pool)
+    batches = whole * -(-config.pool // config.batch_size) + -(-left // config.batch_size)
+    return tools, first, max(1, round(batches * (config.epochs or 1) / config.accumulation)), traces
+
+
+def _tools(traces: Iterable[Trace]) -> tuple[tuple[ToolRecord, ...], Trace, int]:
+    """The tools that all traces offer, each with all its back ends; the first trace; how many there are."""
+    first, count = None, 0
+    backends: dict[str, dict[str, None]] = {}
     for trace in traces:
-        tools |= dict.fromkeys(trace.tools)
-        count += 1
-    if not count:
+        first, count = first or trace, count + 1
+        if _names(trace) != _names(first):
+            raise ConfigError(
+                f"Trace {first.task.id} offers the tools {', '.join(_names(first))}; trace {trace.task.id} offers "
+                f"{', '.join(_names(trace))}. A model is served with one list of tools: train on traces that offer the same."
+            )
+        for record in trace.tools:
+            backends.setdefault(record.name, {})[record.backend] = None
+    if first is None:
         raise ConfigError("There is no trace to train on.")
-    whole, rest = divmod(count, config.pool)
-    batches = whole * -(-config.pool // config.batch_size) + -(-rest // config.batch_size)
-    return tuple(tools), max(1, round(batches * (config.epochs or 1) / config.accumulation)), traces
+    return tuple(ToolRecord(name=name, backend=", ".join(found)) for name, found in backends.items()), first, count
+
+
+def _names(trace: Trace) -> list[str]:
+    return [record.name for record in trace.tools]
+
+
+def _folder(name: str) -> Path:
+    out = Path(name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output_dir: {out} cannot be made a folder: {error.strerror}. Give another.") from None
+    return out
 
 
 def _checkpoint(out: Path, resume: bool) -> Path | None:
-    last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    if last is not None and not resume:
+    if not resume and get_last_checkpoint(str(out)) is not None:
         raise ConfigError(f"{out} holds checkpoints of a run. Go on with it (--resume), or give another output_dir.")
-    while last is not None and not (Path(last) / STATE_FILE).is_file():
-        # The run was stopped while it wrote this one; the one before is whole.
-        earlier = [path for path in out.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
-        last = str(max(earlier, key=lambda path: int(path.name.rpartition("-")[2]))) if earlier else None
-    return Path(last) if last else None
+    return _last_whole(out)
+
+
+def _last_whole(out: Path) -> Path | None:
+    """The last checkpoint whose writing was not interrupted: the state is written last."""
+    whole = [file.parent for file in out.glob(f"checkpoint-*/{STATE_FILE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _determining(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a run's weights depend on, apart from its length; JSON."""
+    return config.model_dump(mode="json", exclude=MAY_CHANGE)
+
+
+def _state(checkpoint: Path, config: TrainConfig) -> dict[str, Any]:
+    """What `TraceTrainer` wrote beside a checkpoint, if it is of a run with these settings."""
+    state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text())
+    now = json.loads(json.dumps(_determining(config)))
+    saved = state.get("settings", {})  # checkpoints of earlier versions have none
+    changed = [f"{key} was {saved[key]!r}, is {value!r}" for key, value in now.items() if key in saved and saved[key] != value]
+    if changed:
+        raise ConfigError(
+            f"{checkpoint} is of a run with other settings: {'; '.join(changed)}. "
+            "Go on with the settings as they were, or give another output_dir."
+        )
+    return state
 
 
 def _location(name: str) -> str:
@@ -280,20 +372,19 @@ def _location(name: str) -> str:
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:
     try:
-        return kind.from_pretrained(_location(name), **kwargs)
-    except (OSError, ValueError, KeyError) as error:
+        # Never code from a model's repository, whatever transformers' default.
+        return kind.from_pretrained(_location(name), trust_remote_code=False, **kwargs)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(f"The model {name!r} cannot be loaded: {first} Give 'nano', a directory or a hub id.") from error
 
 
 def _model(config: TrainConfig) -> Any:
     if config.init is None:
-        model = _load(AutoModelForImageTextToText, config.model, dtype=torch.float32, attn_implementation=config.attention)
+        kinds = {"dtype": torch.float32, "attn_implementation": config.attention}
+        model = _load(AutoModelForImageTextToText, config.model, use_safetensors=True, **kinds)
     else:
-        values = _merged(_load(AutoConfig, config.model).to_dict(), config.init)
-        model = AutoModelForImageTextToText.from_config(
-            AutoConfig.for_model(**values), dtype=torch.float32, attn_implementation=config.attention
-        )
+        model = _random_model(config, config.init)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.freeze_vision:
@@ -302,6 +393,34 @@ def _model(config: TrainConfig) -> Any:
     if config.lora is not None:
         model = _with_lora(model, config.lora)
     return model
+
+
+def _random_model(config: TrainConfig, changes: dict[str, Any]) -> Any:
+    values = _merged(_load(AutoConfig, config.model).to_dict(), changes)
+    try:
+        return AutoModelForImageTextToText.from_config(
+            AutoConfig.for_model(**values), dtype=torch.float32, attn_implementation=config.attention
+        )
+    except SIZE_FAULTS as error:
+        raise ConfigError(f"init: no model can be made with {changes}: {_one_line(error)}") from error
+
+
+def _try_out(model: Any, encoder: Encoder, trace: Trace) -> None:
+    """One forward pass: some sizes that do not fit each other are noticed by nothing else."""
+    try:
+        example = encoder(trace)
+    except TooLong:
+        return
+    try:
+        with torch.no_grad():
+            labelled_logits(model.eval(), collate([example], encoder.processor.tokenizer.pad_token_id))
+    except SIZE_FAULTS as error:
+        raise ConfigError(f"init: a model of these sizes cannot read a trace: {_one_line(error)}") from error
+    model.train()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _with_lora(model: Any, settings: LoraSettings) -> Any:
@@ -329,7 +448,9 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         if key not in base:
             raise ConfigError(f"init: the model has no {key!r}; it has: {', '.join(sorted(base))}.")
-        result[key] = _merged(base[key], value) if isinstance(value, dict) and isinstance(base[key], dict) else value
+        if isinstance(base[key], dict) and not isinstance(value, dict):
+            raise ConfigError(f"init: {key!r} is a mapping of settings, such as {{{key}: {{...}}}}; got {value!r}.")
+        result[key] = _merged(base[key], value) if isinstance(base[key], dict) else value
     return result
 
 

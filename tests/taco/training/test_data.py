@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from taco.tools import Finding
 from taco.trace import ToolRecord, Trace, TraceError
-from taco.training.data import IGNORED, Encoder, TooLong, TraceBatches, advanced, batches_of, collate, held_out
+from taco.training.config import ConfigError
+from taco.training.data import BARREN_POOLS, IGNORED, Encoder, TooLong, TraceBatches, advanced, batches_of, collate, held_out
 from tests.taco.training.conftest import make_trace
 
 
@@ -129,6 +130,50 @@ def test_left_out_examples_are_counted(processor: Any) -> None:
     assert (len(batch["input_ids"]), batch["left_out"]) == (1, 2)
     [batch] = batches_of(mixed, encoder, 3)
     assert (len(batch["input_ids"]), batch["left_out"]) == (1, 2)
+
+
+class Counted:
+    """Traces that can be read again; no more than a few times, so that a loop without end fails instead of hanging."""
+
+    def __init__(self, traces: list[Trace]) -> None:
+        self.traces, self.passes = traces, 0
+
+    def __iter__(self) -> Iterator[Trace]:
+        self.passes += 1
+        assert self.passes < 4, "gone through again and again"
+        return iter(self.traces)
+
+
+def test_a_pass_without_an_example_is_an_error(processor: Any, traces: list[Trace]) -> None:
+    batches = TraceBatches(Counted(traces[:5]), Encoder(processor, max_length=16), batch_size=2, pool=2)
+    with pytest.raises(ConfigError, match="3 pools in a row gave none; 5 traces are longer than max_length = 16"):
+        take(batches, 1)
+
+
+def test_pools_without_an_example_are_an_error(processor: Any, traces: list[Trace]) -> None:
+    asked: list[int] = []
+
+    def pool(number: int) -> list[Trace]:
+        asked.append(number)
+        assert number < 2 * BARREN_POOLS, "pool after pool"
+        return traces[:1]
+
+    with pytest.raises(ConfigError, match=f"{BARREN_POOLS} pools in a row"):
+        take(TraceBatches(pool, Encoder(processor, max_length=16), batch_size=2), 1)
+    assert len(asked) == BARREN_POOLS + 1
+
+
+def test_a_run_that_stopped_at_the_end_of_its_only_pool_goes_on(processor: Any, traces: list[Trace]) -> None:
+    state = {"turn": 0, "next": {"0": [0, 3]}}
+    [batch] = take(TraceBatches(traces[:6], Encoder(processor, max_length=1024), batch_size=2, state=state), 1)
+    assert list(batch["place"]) == [0, 1, 1, 0]
+
+
+def test_one_short_trace_among_long_ones_is_enough(processor: Any) -> None:
+    encoder = Encoder(processor, max_length=len(Encoder(processor, max_length=1024)(make_trace(1))["input_ids"]) + 2)
+    mixed = [make_trace(2, items=9), make_trace(3, items=9), make_trace(1)]
+    batches = take(TraceBatches(mixed, encoder, batch_size=1, pool=1), 3)
+    assert [batch["left_out"] for batch in batches] == [2, 2, 2]
 
 
 def test_held_out_never_splits_an_image(traces: list[Trace]) -> None:
