@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench nano clean
+.PHONY: env demo test lint check bench nano clean
 
 # The stamp is made last, so an interrupted installation is done again.
 $(VENV)/installed: pyproject.toml
@@ -27,11 +27,12 @@ demo: env
 test: env
 	$(BIN)/python -m pytest
 
-check: env
+lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+check: lint test
 
 # The quick ones; nano_*.py and truth.py take up to an hour each.
 bench: env

@@ -50,8 +50,9 @@ HELD_OUT_TYPES = ("change",)
 TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
 PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
 TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
-STAGES = ((0.2, 2, 3), (0.45, 2, 5), (1.0, 2, 8))
-"""Until which share of the training: fewest and most items of a scene. Copying is learned on few items first."""
+STAGES = ((0.08, 2, 8, 1.0), (0.25, 2, 3, PIXEL_SHARE), (0.5, 2, 5, PIXEL_SHARE), (1.0, 2, 8, PIXEL_SHARE))
+"""Until which share of the training: fewest and most items of a scene, and the share of pixel questions. Seeing is learned first:
+beside questions that the text answers, a model learns to look past the picture. Copying is learned on few items first."""
 
 
 def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
@@ -163,8 +164,8 @@ def build_model(processor: XGenMMProcessor, seed: int = 0) -> XGenMMForCondition
 def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Trace]:
     """Pool number n of `pools` in all: questions that need tools and questions that need pixels, harder with time."""
     share = number / max(1, pools)
-    _, low, high = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
-    pixels = round(POOL * PIXEL_SHARE)
+    _, low, high, share_of_pixels = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+    pixels = round(POOL * share_of_pixels)
     # Only pixel questions need many pictures, and drawing them is what costs.
     parts = ((POOL - pixels, TOOL_TYPES, 8, 0), (pixels, PIXEL_TYPES, 2, 1))
     traces: list[Trace] = []

@@ -67,14 +67,15 @@ def test_the_model_is_small_and_takes_what_the_processor_gives() -> None:
 
 def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nano, "POOL", 48)
-    early, late = nano.pool(0, pools=100, direct=False), nano.pool(99, pools=100, direct=False)
-    assert len(early) == len(late) == nano.POOL
-    kinds = [{trace.task.source.removeprefix("prices/") for trace in part} for part in (early, late)]
-    assert kinds[0] | kinds[1] == set(nano.TOOL_TYPES + nano.PIXEL_TYPES)
-    assert not (kinds[0] | kinds[1]) & set(nano.HELD_OUT_TYPES)
+    first, early, late = (nano.pool(number, pools=100, direct=False) for number in (0, 10, 99))
+    assert len(first) == len(early) == len(late) == nano.POOL
+    kinds = [{trace.task.source.removeprefix("prices/") for trace in part} for part in (first, early, late)]
+    assert kinds[0] == set(nano.PIXEL_TYPES)
+    assert kinds[1] | kinds[2] == set(nano.TOOL_TYPES + nano.PIXEL_TYPES)
+    assert not (kinds[1] | kinds[2]) & set(nano.HELD_OUT_TYPES)
     rows = [max(int(trace.task.answer or 0) for trace in part if trace.task.source.endswith("rows")) for part in (early, late)]
     assert rows[0] <= 3 < rows[1]
-    assert [trace.task.id for trace in nano.pool(0, pools=100, direct=False)] == [trace.task.id for trace in early]
+    assert [trace.task.id for trace in nano.pool(0, pools=100, direct=False)] == [trace.task.id for trace in first]
     images = [{trace.images["image-0"].sha256 for trace in nano.pool(number, pools=100, direct=False)} for number in (50, 51)]
     assert not images[0] & images[1]
 
