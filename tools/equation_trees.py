@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from taco.tools import calculator
+from taco.tools.calculator import Value, apply
 from taco.tools.equation_solver import MAX_DEGREE
 from taco.tools.expression import Node, fail, fold
 
@@ -28,7 +28,7 @@ class _Built:
     """Part of a tree as SymPy sees it; `value` where no unknown is in it; bounds on the size when multiplied out."""
 
     expression: Any
-    value: calculator.Value | None
+    value: Value | None
     degree: int = 0
     terms: int = 1
 
@@ -74,7 +74,7 @@ class Builder:
             return _Built(sympy.Symbol(node.name, real=True), None, degree=1)
         value = None
         if all(part.value is not None for part in parts):
-            value = calculator.apply(node, [part.value for part in parts if part.value is not None])
+            value = apply(node, [part.value for part in parts if part.value is not None])
         if isinstance(value, Fraction):
             return _Built(_rational(value, node), value)
         built = self._operation(node, parts)

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from taco.tools import calculator
 from taco.tools.action import ToolError
+from taco.tools.calculator import evaluate, presentable
 from taco.tools.equation_solver import NotUnique, Roots, roots, system
 from taco.tools.equation_trees import Builder, Conditions
 from taco.tools.expression import Node, Parser, fail, fold
@@ -194,13 +194,13 @@ def _number_text(value: Any) -> str:
 
     if value.is_Rational:
         exact = Fraction(int(value.p), int(value.q))
-        shown = calculator.presentable(exact)
+        shown = presentable(exact)
         if isinstance(shown, int) or Fraction(repr(shown)) == exact:
             return f" = {shown}"
         return f" = {_text(value)} ≈ {shown}"
     if value.free_symbols:
         return f" = {_text(value)}"
-    decimal = f"≈ {calculator.presentable(float(value.evalf(20)))}"
+    decimal = f"≈ {presentable(float(value.evalf(20)))}"
     if value.has(sympy.CRootOf) or value.has(sympy.Float) or len(_text(value)) > 60:
         return f" {decimal}"
     return f" = {_text(value)} {decimal}"
@@ -211,8 +211,8 @@ def _without_unknowns(problem: _Problem) -> str:
     if len(problem.sides) > 1:
         raise ToolError("There is no unknown in these equations; write one as a letter, such as x.")
     if right is None:
-        return str(calculator.presentable(calculator.evaluate(left)))
-    values = [calculator.presentable(calculator.evaluate(side)) for side in (left, right)]
+        return str(presentable(evaluate(left)))
+    values = [presentable(evaluate(side)) for side in (left, right)]
     if values[0] == values[1]:
         return f"true: both sides are {values[0]}"
     return f"false: the left side is {values[0]}, the right side {values[1]}"
