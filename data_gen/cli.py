@@ -138,10 +138,13 @@ def verify(
 ) -> None:
     """Runs every recorded action again and compares what comes back. Exit code 1 if a trace fails or a line is none."""
     from taco.data_gen.verification import Verdict, verify_folder
+    from taco.trace import TRACES_FILE
 
     counts: Counter[str] = Counter()
     failed: list[Verdict] = []
-    with plain_errors(), progress(None, "traces") as advance:
+    file = folder / TRACES_FILE
+    total = file.read_bytes().count(b"\n") if file.is_file() else None
+    with plain_errors(), progress(total, "traces") as advance:
         for verdict in verify_folder(folder):
             counts[verdict.outcome] += 1
             failed += [verdict] if verdict.failed else []
