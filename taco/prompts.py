@@ -43,7 +43,7 @@ EXAMPLE_OBSERVATIONS = (
     ({"text": "Corner Shop\nMilk 2.40\nTOTAL 12.40"}, {"text": "Bakery\nBread 7.15\nTotal 7.15"}),
     ({"result": 19.55},),
 )
-MAX_OBSERVATION_CHARS = 4_000
+MAX_SHOWN_CHARS = 4_000
 """Characters of one observation that a model is shown; the rest is cut, and the cut is marked."""
 
 
@@ -163,10 +163,10 @@ def _text_message(role: str, text: str) -> Message:
 
 def _capped(observation: Observation) -> str:
     text = observation.to_json()
-    if len(text) <= MAX_OBSERVATION_CHARS:
+    if len(text) <= MAX_SHOWN_CHARS:
         return text
-    kept = text[:MAX_OBSERVATION_CHARS]
-    return json.dumps({"cut": kept, "left_out_characters": len(text) - MAX_OBSERVATION_CHARS}, ensure_ascii=False)
+    kept = text[:MAX_SHOWN_CHARS]
+    return json.dumps({"cut": kept, "left_out_characters": len(text) - MAX_SHOWN_CHARS}, ensure_ascii=False)
 
 
 def _example() -> str:

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from taco.prompts import MAX_OBSERVATION_CHARS, conversation, neutralized, reply_text, system_prompt
+from taco.prompts import MAX_SHOWN_CHARS, conversation, neutralized, reply_text, system_prompt
 from taco.tools import Action, Finding, ImageStore, Observation, Toolbox
 from taco.tools.calculator import Calculate
 from taco.tools.regions import Crop
@@ -80,8 +80,8 @@ def test_choices_are_shown() -> None:
 def test_a_long_observation_is_cut_and_says_so() -> None:
     long = Step(reply="{}", actions=(Action(name="OCR"),), observations=(Observation(content={"text": "x" * 9000}),))
     shown = json.loads(text_of(conversation(TASK, STORE, [long], TOOLBOX)[-1]).removeprefix("OBSERVATION: "))
-    assert len(shown["cut"]) == MAX_OBSERVATION_CHARS
-    assert shown["left_out_characters"] == 9000 + len('{"text": ""}') - MAX_OBSERVATION_CHARS
+    assert len(shown["cut"]) == MAX_SHOWN_CHARS
+    assert shown["left_out_characters"] == 9000 + len('{"text": ""}') - MAX_SHOWN_CHARS
 
 
 def test_special_tokens_in_data_become_plain_text_and_the_models_own_stay() -> None:
