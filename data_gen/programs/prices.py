@@ -244,39 +244,12 @@ def _price_of(asked: Parameters) -> Program:
     yield from _terminate(_quote([row]), row.price)
 
 
-def _price_of_n(asked: Parameters) -> Program:
+def _work_out(asked: Parameters, *, expression: str, sentence: str, named: tuple[str, ...] = ("item",)) -> Program:
+    """Look up the named items and calculate; ``expression`` may use the parameters, and prices as ``{price[0]}``."""
     rows = yield from _read()
-    row = _row(rows, asked["item"])
-    total = yield from _calculate(_quote([row]), f"{asked['count']} * {row.price}")
-    yield from _terminate(f"The total is {total}.", total)
-
-
-def _how_many(asked: Parameters) -> Program:
-    rows = yield from _read()
-    row = _row(rows, asked["item"])
-    count = yield from _calculate(_quote([row]), f"floor({asked['budget']} / {row.price})")
-    yield from _terminate(f"It is enough for {count}.", count)
-
-
-def _change_from(asked: Parameters) -> Program:
-    rows = yield from _read()
-    row = _row(rows, asked["item"])
-    change = yield from _calculate(_quote([row]), f"{asked['budget']} - {row.price}")
-    yield from _terminate(f"The change is {change}.", change)
-
-
-def _total_of_two(asked: Parameters) -> Program:
-    rows = yield from _read()
-    one, other = _row(rows, asked["item"]), _row(rows, asked["other"])
-    total = yield from _calculate(_quote([one, other]), f"{one.price} + {other.price}")
-    yield from _terminate(f"The total is {total}.", total)
-
-
-def _difference(asked: Parameters) -> Program:
-    rows = yield from _read()
-    dear, cheap = _row(rows, asked["item"]), _row(rows, asked["other"])
-    more = yield from _calculate(_quote([dear, cheap]), f"{dear.price} - {cheap.price}")
-    yield from _terminate(f"The difference is {more}.", more)
+    found = [_row(rows, asked[name]) for name in named]
+    result = yield from _calculate(_quote(found), expression.format(price=[row.price for row in found], **asked))
+    yield from _terminate(sentence.format(result), result)
 
 
 def _find_extreme(asked: Parameters, *, function: str, word: str) -> Program:
@@ -390,11 +363,21 @@ def _letters(text: str) -> str:
 
 QUESTION_TYPES: dict[str, QuestionType] = {
     "price_of": QuestionType(1.5, _one_price, _price_of),
-    "price_of_n": QuestionType(1.5, _several, _price_of_n),
-    "how_many": QuestionType(1.0, _affordable, _how_many),
-    "change": QuestionType(1.0, _change, _change_from),
-    "total_of_two": QuestionType(1.0, _sum_of_two, _total_of_two),
-    "difference": QuestionType(1.0, _how_much_more, _difference),
+    "price_of_n": QuestionType(1.5, _several, partial(_work_out, expression="{count} * {price[0]}", sentence="The total is {}.")),
+    "how_many": QuestionType(
+        1.0, _affordable, partial(_work_out, expression="floor({budget} / {price[0]})", sentence="It is enough for {}.")
+    ),
+    "change": QuestionType(1.0, _change, partial(_work_out, expression="{budget} - {price[0]}", sentence="The change is {}.")),
+    "total_of_two": QuestionType(
+        1.0,
+        _sum_of_two,
+        partial(_work_out, expression="{price[0]} + {price[1]}", sentence="The total is {}.", named=("item", "other")),
+    ),
+    "difference": QuestionType(
+        1.0,
+        _how_much_more,
+        partial(_work_out, expression="{price[0]} - {price[1]}", sentence="The difference is {}.", named=("item", "other")),
+    ),
     "cheapest": QuestionType(0.8, partial(_extreme, dearest=False), partial(_find_extreme, function="min", word="lowest")),
     "dearest": QuestionType(0.8, partial(_extreme, dearest=True), partial(_find_extreme, function="max", word="highest")),
     "total_of_all": QuestionType(0.8, _sum_of_all, _total_of_all),
