@@ -12,6 +12,8 @@ import functools
 import itertools
 import json
 import os
+import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from taco.data_gen.pipeline import stream_traces
@@ -31,52 +33,45 @@ from taco.trace import Trace
 from taco.training import TrainConfig, train
 from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration, XGenMMImageProcessor, XGenMMProcessor
 
-VOCABULARY = 1500
 SPECIAL = ("<pad>", "<s>", "</s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 TILE = 128
 GRIDS = [[2 * TILE, TILE], [TILE, 2 * TILE]]
 LATENTS = 16
 MAX_LENGTH = 1024
 BATCH = 24
-POOL = 192
-"""Traces of a pool: eight batches."""
-PIXEL_SHARE = 0.25
-"""Share of the questions that only the pixels answer."""
+POOL = 768
+"""Traces of a pool: 32 batches, so that the questions about one image hardly meet in one. Copying needs many names a batch."""
 SEED, EVAL_SEED = 1, 900_001
 EVAL_TRACES = 96
+_WORD = re.compile("[A-Za-z]{2,}")
 
 HELD_OUT_TYPES = ("change",)
 """Never in the training, so that a LoRA adapter can be shown to learn them."""
 TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
 PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
 TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
-STAGES = ((0.08, 2, 8, 1.0), (0.25, 2, 3, PIXEL_SHARE), (0.5, 2, 5, PIXEL_SHARE), (1.0, 2, 8, PIXEL_SHARE))
-"""Until which share of the training: fewest and most items of a scene, and the share of pixel questions. Seeing is learned first:
-beside questions that the text answers, a model learns to look past the picture. Copying is learned on few items first."""
+STAGES = ((0.15, 2, 3, 0.25), (0.27, 2, 5, 0.25), (0.4, 2, 5, 0.1), (1.0, 2, 8, 0.1))
+"""Until which share of the training: fewest and most items of a scene, and the share of questions that only the pixels answer.
+Copying is learned on few items first; seeing in every trace, since each begins with what the pixels show."""
 
 
 def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of `VOCABULARY` tokens.
+    """Bytes, and one token for each word and frame that our own prompts and phrasings repeat.
 
-    Digits and spaces are tokens of their own, so that a name or price has one spelling wherever it stands. What our own
-    prompt writes again and again (the system prompt, the frame of a call) is one ordinary token each.
+    Names and prices are spelled letter by letter: copying a few frequent symbols is learned within hundreds of steps, copying
+    thousands of rare pieces is not, and a letter more or less, or in another case, is near to the right one.
     """
     traces = list(traces)
     tokenizer = Tokenizer(models.BPE(byte_fallback=True))
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"\s|\d|\p{L}+|[^\s\d\p{L}]"), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    frames = _frames(traces)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(frames), special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+        vocab_size=len(alphabet) + len(SPECIAL), special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(_texts(traces), trainer)
-    tokenizer.add_tokens([AddedToken(frame, normalized=False, special=False) for frame in frames])
+    tokenizer.train_from_iterator([], trainer)
+    tokenizer.add_tokens([AddedToken(frame, normalized=False, special=False) for frame in _frames(traces)])
+    tokenizer.add_tokens([AddedToken(word, normalized=False, special=False, single_word=True) for word in _words(traces)])
     start = SPECIAL.index("<s>")
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", start)])
     return PreTrainedTokenizerFast(
@@ -92,25 +87,26 @@ def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
 
 
 def _frames(traces: Sequence[Trace]) -> list[str]:
-    """Fixed pieces of the prompt and of the replies, and whole thoughts that are frequent."""
-    frames: dict[str, None] = {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
-    for names in {tuple(record.name for record in trace.tools) for trace in traces}:
+    """Fixed pieces of the prompt and of the replies."""
+    frames = {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
+    for names in {tuple(record.name for record in trace.tools): None for trace in traces}:
         frames[system_prompt(Toolbox(all_tools()).select(names))] = None
     for name, argument in (("OCR", "image"), ("Calculate", "expression"), ("Terminate", "answer")):
         pieces = reply_text("\n", [Action(name=name, arguments={argument: "\n"})]).split("\\n")
         frames |= dict.fromkeys(pieces)
-    thoughts = Counter(step.thought for trace in traces for step in trace.steps)
-    frames |= dict.fromkeys(thought for thought, count in thoughts.items() if count > len(traces) / 50 and " " in thought)
     return list(frames)
 
 
-def _texts(traces: Iterable[Trace]) -> Iterable[str]:
+def _words(traces: Sequence[Trace]) -> list[str]:
+    """Words that one question or thought in a hundred has, unless the images have them as often: those are to be spelled."""
+    written: Counter[str] = Counter()
+    read: Counter[str] = Counter()
     for trace in traces:
-        yield trace.task.question
-        for step in trace.steps:
-            yield step.thought
-            yield from (str(value) for action in step.actions for value in action.arguments.values())
-            yield from ("\n".join(map(str, observation.content.values())) for observation in step.observations)
+        written.update(set(_WORD.findall(" ".join([trace.task.question, *(step.thought for step in trace.steps)]))))
+        read.update(
+            set(_WORD.findall(" ".join(observation.to_json() for step in trace.steps for observation in step.observations)))
+        )
+    return sorted(word for word, count in written.items() if count > len(traces) / 100 and count > 4 * read[word])
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> XGenMMProcessor:
@@ -130,8 +126,9 @@ def build_model(processor: XGenMMProcessor, seed: int = 0) -> XGenMMForCondition
             "hidden_size": 192,
             "intermediate_size": 768,
             "num_hidden_layers": 4,
-            "num_attention_heads": 6,
-            "num_key_value_heads": 6,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 3,
+            "tie_word_embeddings": True,
             "max_position_embeddings": 2048,
             "original_max_position_embeddings": 2048,
             "sliding_window": None,
@@ -154,20 +151,46 @@ def build_model(processor: XGenMMProcessor, seed: int = 0) -> XGenMMForCondition
         resampler_num_latents=LATENTS,
         image_grid_pinpoints=GRIDS,
         image_token_id=tokenizer.convert_tokens_to_ids(processor.image_token),
+        tie_word_embeddings=True,
     )
     model = XGenMMForConditionalGeneration(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    look_back(model)
     return model
+
+
+def look_back(model: XGenMMForConditionalGeneration, strength: float = 0.5) -> None:
+    """Start the first layer's heads 1, 2, 3 ... with their eyes on the token 1, 2, 3 ... places back.
+
+    Copying needs to know what stood before a token, and finding that by chance costs a small model most of its training
+    (Olsson et al., 2022, arXiv:2209.11895). All embeddings get a common direction, which queries and keys turn into a match
+    of positions by their rotary angles, in the eight fastest frequencies.
+    """
+    config = model.config.text_config
+    size = config.hidden_size // config.num_attention_heads
+    half, fast = size // 2, size // 8
+    rates = config.rope_parameters["rope_theta"] ** (-torch.arange(fast) / half)
+    common = torch.nn.functional.normalize(torch.randn(config.hidden_size), dim=0)
+    qkv: Any = model.get_parameter("model.language_model.layers.0.self_attn.qkv_proj.weight")
+    with torch.no_grad():
+        embeddings = model.get_parameter("model.language_model.embed_tokens.weight")
+        embeddings.add_(embeddings.norm(dim=1).mean() * common)
+        for head in range(config.num_attention_heads):
+            query, key = torch.zeros(size), torch.zeros(size)
+            query[:fast] = 1
+            key[:fast], key[half : half + fast] = torch.cos(rates * (head + 1)), torch.sin(rates * (head + 1))
+            for row, side in ((head, query), (config.num_attention_heads + head, key)):
+                qkv[row * size : (row + 1) * size] += strength * torch.outer(side, common)
 
 
 def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Trace]:
     """Pool number n of `pools` in all: questions that need tools and questions that need pixels, harder with time."""
     share = number / max(1, pools)
-    _, low, high, share_of_pixels = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
-    pixels = round(POOL * share_of_pixels)
+    _, low, high, pixel_share = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+    pixels = round(POOL * pixel_share)
     # Only pixel questions need many pictures, and drawing them is what costs.
-    parts = ((POOL - pixels, TOOL_TYPES, 8, 0), (pixels, PIXEL_TYPES, 2, 1))
+    parts = ((POOL - pixels, TOOL_TYPES, 4, 0), (pixels, PIXEL_TYPES, 1, 1))
     traces: list[Trace] = []
     for count, chosen, questions, which in parts:
         stream = stream_traces(
@@ -211,6 +234,7 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
         "lr": 0.006,
         "vision_lr": 3e-4,  # at 2e-3 the resampler collapses to constant tokens within 1,000 steps
         "attention": "eager",
+        "torch_compile": shutil.which("g++") is not None,
         "weight_decay": 0.01,
         "schedule": "wsd",
         "warmup": 100,

@@ -3,13 +3,14 @@
     >>> question = ask(random.Random(0), scene, "price_of_n")         # from the annotation: text, parameters, answer
     >>> steps = question.program()                                    # sees the parameters and what the tools say, nothing else
     >>> next(steps)
-    ('I need to read the prices.', [Action(name='OCR', arguments={'image': 'image-0'})])
+    ('A red board, 5 rows, no row marked. I need to read the prices.', [Action(name='OCR', arguments={'image': 'image-0'})])
 
 A program is a generator: it yields a thought with actions and is sent their observations. Its thoughts are therefore true to
 what was observed, and where a tool erred the chain ends elsewhere than at the annotated answer (or gives up): such a trace can be
 told and dropped.
 """
 
+import contextlib
 import difflib
 import json
 import random
@@ -68,19 +69,28 @@ class Question:
         text: The question.
         parameters: All that its program may see.
         answer: The annotated answer: a plain number, a name as printed, a colour, ``yes`` or ``no``.
+        sighting: What the pixels show (`sighting_of`): every trace begins with it.
     """
 
     type: str
     text: str
     parameters: Parameters
     answer: str
+    sighting: str
 
     def program(self) -> Program:
         """The steps with tools; for a type that only the pixels answer, one step without."""
-        kind = QUESTION_TYPES[self.type]
-        if kind.program is not None:
-            return kind.program(self.parameters)
-        return _terminate(kind.sighting.replace("{answer}", self.answer), self.answer)
+        program = QUESTION_TYPES[self.type].program
+        return _terminate(self.sighting, self.answer) if program is None else self._after_a_look(program(self.parameters))
+
+    def _after_a_look(self, program: Program) -> Program:
+        """The same program, its first thought behind the sighting."""
+        thought, actions = next(program)
+        observations = yield f"{self.sighting} {thought}", actions
+        with contextlib.suppress(StopIteration):
+            while True:
+                thought, actions = program.send(observations)
+                observations = yield thought, actions
 
     def direct(self) -> Program:
         """One step that gives the annotated answer without a tool."""
@@ -102,13 +112,11 @@ class QuestionType:
         weight: Its share among the questions that a scene allows.
         choose: Parameters and answer from the annotation.
         program: Parameters -> steps; None where only the pixels answer.
-        sighting: The thought of a type without a program.
     """
 
     weight: float
     choose: Choose
     program: Callable[[Parameters], Program] | None = None
-    sighting: str = ""
 
 
 def ask(rng: random.Random, scene: PriceScene, kind: str) -> Question | None:
@@ -121,7 +129,13 @@ def ask(rng: random.Random, scene: PriceScene, kind: str) -> Question | None:
     if rng.random() < LOWER_CASE:
         shown |= {name: shown[name].lower() for name in ("item", "other") if name in shown}
     parameters |= {name: shown[name] for name in ("item", "other") if name in shown}
-    return Question(kind, phrase(rng, PHRASINGS[kind], shown), parameters, answer)
+    return Question(kind, phrase(rng, PHRASINGS[kind], shown), parameters, answer, sighting_of(scene))
+
+
+def sighting_of(scene: PriceScene) -> str:
+    """What can be seen without reading: ``A red board, 5 rows, row 2 marked.`` Every trace says it, and so teaches to look."""
+    marked = "no row" if scene.highlighted is None else f"row {scene.highlighted + 1}"
+    return f"A {scene.background} board, {len(scene.items)} row{'s' * (len(scene.items) > 1)}, {marked} marked."
 
 
 def questions(rng: random.Random, scene: PriceScene, count: int, kinds: list[str]) -> list[Question]:
@@ -381,9 +395,9 @@ QUESTION_TYPES: dict[str, QuestionType] = {
     "cheapest": QuestionType(0.8, partial(_extreme, dearest=False), partial(_find_extreme, function="min", word="lowest")),
     "dearest": QuestionType(0.8, partial(_extreme, dearest=True), partial(_find_extreme, function="max", word="highest")),
     "total_of_all": QuestionType(0.8, _sum_of_all, _total_of_all),
-    "board_colour": QuestionType(0.6, _colour, sighting="The board is {answer}."),
-    "number_of_rows": QuestionType(0.6, _rows, sighting="I count {answer} rows."),
-    "highlighted_row": QuestionType(0.8, _highlighted, sighting="The marked row is number {answer}."),
-    "any_highlighted": QuestionType(0.3, _any_highlighted, sighting="Is a row marked: {answer}."),
+    "board_colour": QuestionType(0.6, _colour),
+    "number_of_rows": QuestionType(0.6, _rows),
+    "highlighted_row": QuestionType(0.8, _highlighted),
+    "any_highlighted": QuestionType(0.3, _any_highlighted),
 }
 """Every type, with the one table of weights. Types with a program are answered through tools, the others from the pixels."""

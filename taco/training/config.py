@@ -54,6 +54,7 @@ class TrainConfig(_Settings):
         lora: None trains all weights.
         freeze_vision: Leave the vision tower as it is.
         attention: Kernel; ``eager`` is faster for small heads on a CPU.
+        torch_compile: Compile the language model: minutes at first, about a quarter faster then. Needs a C++ compiler on a CPU.
         optimizer: ``adamw``, or ``muon`` for the matrices of the language model and AdamW for the rest.
         lr: Peak learning rate.
         vision_lr: That of the vision tower and the resampler; None for `lr`.
@@ -81,6 +82,7 @@ class TrainConfig(_Settings):
     freeze_vision: bool = False
     gradient_checkpointing: bool = False
     attention: Literal["sdpa", "eager"] = "sdpa"
+    torch_compile: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(default=1e-4, gt=0)
     vision_lr: float | None = Field(default=None, gt=0)

@@ -20,8 +20,8 @@ from taco.models.local import special_tokens
 from taco.prompts import SystemStyle, conversation, neutralized
 from taco.tools import all_tools
 from taco.tools.toolbox import Toolbox
-from taco.trace import Trace, TraceError
-from taco.training.config import ConfigError
+from taco.trace import ToolRecord, Trace, TraceError
+from taco.training.config import ConfigError, TrainConfig
 
 IGNORED = -100
 IMAGE_CHARS = 200
@@ -178,11 +178,7 @@ class TraceBatches(IterableDataset[Batch]):
     def _groups(self, traces: list[Trace], number: int) -> list[list[Trace]]:
         chance = random.Random(f"{self.seed}/{number}")
         chance.shuffle(traces)
-        longest: dict[str, int] = {}
-        for trace in traces:
-            longest[_first_image(trace)] = max(longest.get(_first_image(trace), 0), _length(trace))
-        # Questions of one image stay together, so that a batch holds few images: our model encodes each once.
-        traces.sort(key=lambda trace: (longest[_first_image(trace)], _first_image(trace)))
+        traces.sort(key=_length)
         groups = [traces[first : first + self.batch_size] for first in range(0, len(traces), self.batch_size)]
         chance.shuffle(groups)
         return groups
@@ -221,6 +217,49 @@ def batches_of(traces: Iterable[Trace], encoder: Encoder, batch_size: int) -> It
 def held_out(trace: Trace, fraction: float) -> bool:
     """Whether a trace belongs to the evaluation part: decided by its first image, so that images are never shared."""
     return int(hashlib.sha256(_first_image(trace).encode()).hexdigest()[:8], 16) < fraction * 16**8
+
+
+def survey(config: TrainConfig, traces: TraceSource) -> tuple[tuple[ToolRecord, ...], Trace, int, TraceSource]:
+    """The tools of the traces, the first trace, the number of steps, and the source (with what was looked at put back).
+
+    All traces are looked at; where that would use them up, or has no end, those of the first pool.
+    """
+    one_pass = not callable(traces) and iter(traces) is traces
+    if config.steps is None and (callable(traces) or one_pass):
+        raise ConfigError("Epochs can be counted only of traces that can be read again; give steps instead.")
+    looked_at = traces(0) if callable(traces) else traces
+    if one_pass:
+        rest = iter(looked_at)
+        looked_at = list(itertools.islice(rest, config.pool))
+        traces = itertools.chain(looked_at, rest)
+    tools, first, count = _tools(looked_at)
+    if config.steps is not None:
+        return tools, first, config.steps, traces
+    whole, left = divmod(count, config.pool)
+    batches = whole * -(-config.pool // config.batch_size) + -(-left // config.batch_size)
+    return tools, first, max(1, round(batches * (config.epochs or 1) / config.accumulation)), traces
+
+
+def _tools(traces: Iterable[Trace]) -> tuple[tuple[ToolRecord, ...], Trace, int]:
+    """The tools that all traces offer, each with all its back ends; the first trace; how many there are."""
+    first, count = None, 0
+    backends: dict[str, dict[str, None]] = {}
+    for trace in traces:
+        first, count = first or trace, count + 1
+        if _names(trace) != _names(first):
+            raise ConfigError(
+                f"Trace {first.task.id} offers the tools {', '.join(_names(first))}; trace {trace.task.id} offers "
+                f"{', '.join(_names(trace))}. A model is served with one list of tools: train on traces that offer the same."
+            )
+        for record in trace.tools:
+            backends.setdefault(record.name, {})[record.backend] = None
+    if first is None:
+        raise ConfigError("There is no trace to train on.")
+    return tuple(ToolRecord(name=name, backend=", ".join(found)) for name, found in backends.items()), first, count
+
+
+def _names(trace: Trace) -> list[str]:
+    return [record.name for record in trace.tools]
 
 
 def _first_image(trace: Trace) -> str:

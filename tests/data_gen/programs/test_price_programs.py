@@ -181,7 +181,7 @@ def test_a_program_believes_the_observation_and_nothing_else(scenes: list[PriceS
     question = dataclasses.replace(question_about(scene, "price_of_n"), parameters={"item": "Green Tea", "count": 4}, answer="14")
     steps = run(question, "MENU\nGreen Tee $3.99\nCake $7.00\nThank you")
     assert steps == [
-        ("I need to read the prices.", ["image-0"]),
+        (f"{question.sighting} I need to read the prices.", ["image-0"]),
         ("I see Green Tee $3.99.", ["4 * 3.99"]),
         ("The total is 15.96.", ["15.96"]),
     ]
@@ -201,7 +201,8 @@ def test_where_ocr_errs_the_candidate_is_rejected_and_no_thought_holds_the_annot
             question = question_about(made.annotation, kind)
             steps = play(question, False, made.store.copy(), observer.tools)
             assert terminated(steps[-1]) != question.answer
-            assert not any(question.answer in step.thought.rstrip(".").split() for step in steps)
+            thoughts = [step.thought.removeprefix(question.sighting) for step in steps]
+            assert not any(question.answer in thought.rstrip(".").split() for thought in thoughts)
             played += 1
     assert played == 9
 

@@ -17,9 +17,10 @@ from taco.models.record import AgentRecord
 from taco.trace import ToolRecord, Trace
 from taco.training import Encoder, TrainConfig, run_config, train
 from taco.training import trainer as trainer_module
+from taco.training.checkpoints import STATE_FILE
 from taco.training.config import ConfigError
-from taco.training.data import collate
-from taco.training.trainer import STATE_FILE, _load, _survey, labelled_logits
+from taco.training.data import collate, survey
+from taco.training.model import labelled_logits, load
 from tests.taco.training.conftest import TOOLS
 
 
@@ -124,20 +125,6 @@ def test_a_lora_adapter_learns_reloads_and_leaves_the_base_alone(
     assert torch.allclose(expected, actual, atol=1e-5)
 
 
-def test_logits_at_labels_are_those_of_the_full_forward(model_dir: Path, processor: Any, traces: list[Trace]) -> None:
-    """Padding, equal images that are encoded once, and the choice of positions change nothing."""
-    model = AutoModelForImageTextToText.from_pretrained(str(model_dir)).eval()
-    encoder = Encoder(processor, max_length=1024)
-    batch = collate([encoder(trace) for trace in (*traces[:3], traces[9])], processor.tokenizer.pad_token_id)
-    with torch.no_grad():
-        logits, targets, rows = labelled_logits(model, dict(batch))
-        full = model(**batch).logits[:, :-1]
-    keep = batch["labels"][:, 1:] != -100
-    assert torch.allclose(logits, full[keep], atol=1e-5)
-    assert torch.equal(targets, batch["labels"][:, 1:][keep])
-    assert rows.unique().tolist() == [0, 1, 2, 3]
-
-
 def test_run_config_reads_folders_and_counts_epochs(model_dir: Path, traces: list[Trace], tmp_path: Path) -> None:
     for trace in traces[:16]:
         trace.save(tmp_path / "data")
@@ -177,7 +164,7 @@ def offering(trace: Trace, *tools: ToolRecord) -> Trace:
 def test_back_ends_of_a_tool_are_merged(traces: list[Trace]) -> None:
     real = [offering(trace, *(ToolRecord(name=tool.name, backend="real") for tool in TOOLS)) for trace in traces[:2]]
     for length in ({"steps": 3}, {"epochs": 1, "steps": None}):
-        tools, first, _, _ = _survey(config(Path("m"), Path("o"), **length), [*real, *traces])
+        tools, first, _, _ = survey(config(Path("m"), Path("o"), **length), [*real, *traces])
         assert [(tool.name, tool.backend) for tool in tools] == [(tool.name, "real, test") for tool in TOOLS]
         assert first is real[0]
 
@@ -186,11 +173,11 @@ def test_back_ends_of_a_tool_are_merged(traces: list[Trace]) -> None:
 def test_traces_that_offer_other_tools_are_refused(traces: list[Trace], kind: Callable[[list[Trace]], Any]) -> None:
     direct = offering(traces[0], TOOLS[-1])
     with pytest.raises(ConfigError, match=r"t-0 offers the tools Terminate; trace t-1 offers OCR, Calculate, Terminate\."):
-        _survey(config(Path("m"), Path("o")), kind([direct, *traces[1:4]]))
+        survey(config(Path("m"), Path("o")), kind([direct, *traces[1:4]]))
 
 
 def test_what_was_looked_at_is_trained_on_too(traces: list[Trace]) -> None:
-    *_, source = _survey(config(Path("m"), Path("o")), iter(traces))
+    *_, source = survey(config(Path("m"), Path("o")), iter(traces))
     assert not callable(source)
     assert list(source) == traces
 
@@ -281,7 +268,7 @@ def test_code_of_a_model_is_never_run() -> None:
         def from_pretrained(name: str, **kwargs: Any) -> dict[str, Any]:
             return kwargs
 
-    assert _load(Kind, "x") == {"trust_remote_code": False}
+    assert load(Kind, "x") == {"trust_remote_code": False}
 
 
 @pytest.mark.parametrize("place", ["file", "file/out"])
