@@ -225,7 +225,7 @@ def _show(event: Any) -> None:
     if isinstance(event, Replied):
         reply = parse_reply(event.text)
         typer.secho(f"Step {event.step + 1}  ", fg="cyan", bold=True, nl=False)
-        typer.echo(reply.thought or "(no thought)")
+        typer.echo(reply.thought.replace("\n", "\n        ") or "(no thought)")
         if not reply.actions:
             typer.secho(f"        {event.text}", fg="red")
         return

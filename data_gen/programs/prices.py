@@ -280,8 +280,8 @@ def _total_of_all(asked: Parameters) -> Program:
 
 
 def _quote(rows: Sequence[Row]) -> str:
-    """A thought that repeats rows as they were read: grounded, and easier for a small model than a sentence of its own."""
-    return f"I see {'; '.join(row.text for row in rows)}."
+    """A thought that repeats rows as they were read, line by line: grounded, and to a small model plain copying."""
+    return "\n".join(["I see:", *(row.text for row in rows)])
 
 
 def _read() -> Generator[tuple[str, list[Action]], list[Observation], list[Row]]:
@@ -316,7 +316,7 @@ def read_rows(text: str) -> list[Row]:
     """Every row with a price in a text that OCR gave. A price on a line of its own belongs to the line above.
 
     >>> [(row.name, row.price, row.text) for row in read_rows("MENU\\nGreen tea $4.50\\n2 kr Jam\\nCake\\n3,20 €")]
-    [('Green tea', '4.50', 'Green tea $4.50'), ('Jam', '2', '2 kr Jam'), ('Cake', '3.20', 'Cake 3,20 €')]
+    [('Green tea', '4.50', 'Green tea $4.50'), ('Jam', '2', '2 kr Jam'), ('Cake', '3.20', 'Cake\\n3,20 €')]
     """
     rows: list[Row] = []
     above = ""
@@ -325,7 +325,7 @@ def read_rows(text: str) -> list[Row]:
         if not prices:
             above = labels[0]
         elif not any(labels):
-            rows += [Row(above, prices[0], f"{above} {line}")] if above else []
+            rows += [Row(above, prices[0], f"{above}\n{line}")] if above else []
         else:
             names = labels[:-1] if labels[0] else labels[1:]  # the price stands behind the name, or before it
             whole = len(prices) == 1

@@ -55,7 +55,7 @@ class TrainConfig(_Settings):
         freeze_vision: Leave the vision tower as it is.
         attention: Kernel; ``eager`` is faster for small heads on a CPU.
         torch_compile: Compile the language model: minutes at first, about a quarter faster then. Needs a C++ compiler on a CPU.
-        optimizer: ``adamw``, or ``muon`` for the matrices of the language model and AdamW for the rest.
+        optimizer: ``adamw``, or ``muon`` for the matrices inside the model and AdamW (half the rate) for the rest.
         lr: Peak learning rate.
         vision_lr: That of the vision tower and the resampler; None for `lr`.
         schedule: ``cosine``, ``linear``, ``constant``, or ``wsd``: constant, then falling to 0 over the last fifth.

@@ -1,4 +1,4 @@
-"""The optimizer of a run: AdamW, or Muon for the language model's matrices with AdamW for all else.
+"""The optimizer of a run: AdamW, or Muon for the matrices inside the model with AdamW for all else.
 
 >>> optimizer = make_optimizer(model, TrainConfig(optimizer="muon", lr=0.006, steps=100, output_dir="out"))
 """
@@ -41,30 +41,31 @@ def make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.O
 
     Muon: https://kellerjordan.github.io/posts/muon/, with updates scaled to AdamW's (arXiv:2502.16982).
     """
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-    matrices: list[torch.nn.Parameter] = []
+    matrices: dict[bool, list[torch.nn.Parameter]] = {}
+    others: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         vision = "vision_tower" in name or "resampler" in name
         matrix = parameter.ndim == 2 and "embed" not in name and "latents" not in name
-        if config.optimizer == "muon" and matrix and "lm_head" not in name and not vision:
-            matrices.append(parameter)
+        if config.optimizer == "muon" and matrix and "lm_head" not in name:
+            matrices.setdefault(vision, []).append(parameter)
         else:
-            groups.setdefault((vision, matrix), []).append(parameter)
-    rate = config.lr * (ADAM_PER_MUON if config.optimizer == "muon" else 1)
+            others.setdefault((vision, matrix), []).append(parameter)
+    rates = {False: config.lr, True: config.vision_lr or config.lr}
+    share = ADAM_PER_MUON if config.optimizer == "muon" else 1
     adam = torch.optim.AdamW(
         [
-            {
-                "params": parameters,
-                "lr": (config.vision_lr or rate) if vision else rate,
-                "weight_decay": config.weight_decay if matrix else 0.0,
-            }
-            for (vision, matrix), parameters in groups.items()
+            {"params": parameters, "lr": share * rates[vision], "weight_decay": config.weight_decay if matrix else 0.0}
+            for (vision, matrix), parameters in others.items()
         ],
         betas=BETAS,
     )
     if not matrices:
         return adam
-    muon = torch.optim.Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    muon = torch.optim.Muon(
+        [{"params": parameters, "lr": rates[vision]} for vision, parameters in matrices.items()],
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
     return Pair(muon, adam)

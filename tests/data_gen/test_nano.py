@@ -86,6 +86,17 @@ def test_the_first_layer_starts_with_its_eyes_on_the_tokens_before() -> None:
         assert max(by_distance) == by_distance[head + 1]
 
 
+def test_the_tower_starts_with_places_that_differ_by_row_and_column() -> None:
+    model = nano.build_model(made_processor())
+    places = model.get_parameter("model.vision_tower.embeddings.position_embedding.weight")
+    grid = nano.TILE // 16
+    rows, columns = places.view(grid, grid, 2, -1).unbind(2)
+    assert torch.equal(rows, rows[:, :1].expand_as(rows))
+    assert torch.equal(columns, columns[:1].expand_as(columns))
+    assert places.square().mean().sqrt().item() == pytest.approx(2)
+    assert torch.pdist(places).min() > 0.5
+
+
 def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nano, "POOL", 48)
     early, late = (nano.pool(number, pools=100, direct=False) for number in (0, 99))

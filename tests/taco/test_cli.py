@@ -17,7 +17,7 @@ from taco.tools import Action
 from taco.trace import Task, append_line, read_traces
 
 END = reply_text("Sum.", [Action(name="Terminate", arguments={"answer": "7"})])
-SUM = reply_text("Add.", [Action(name="Calculate", arguments={"expression": "3 + 4"})])
+SUM = reply_text("Add\nboth.", [Action(name="Calculate", arguments={"expression": "3 + 4"})])
 runner = CliRunner()
 
 
@@ -49,7 +49,7 @@ def test_ask_shows_the_steps_and_saves_the_trace(board: Path, script: list[str],
     script += [SUM, END]
     result = taco_("ask", board, "3 + 4?", "--save", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    for text in ("Step 1", "Add.", 'Calculate(expression="3 + 4")', '-> {"result": 7}', "Answer: 7"):
+    for text in ("Step 1  Add\n        both.\n", 'Calculate(expression="3 + 4")', '-> {"result": 7}', "Answer: 7"):
         assert text in result.stdout
     [trace] = read_traces(tmp_path / "out")
     assert trace.answer == "7"

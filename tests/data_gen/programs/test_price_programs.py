@@ -142,8 +142,8 @@ def test_traces_are_short_and_end_once(made: list[Candidates]) -> None:
     for trace in (trace for scene in made for trace in scene.traces):
         read = trace.steps[0].observations[0].content.get("text", "").split("\n")
         for step in trace.steps:
-            if step.thought.startswith("I see "):  # rows as they were read, nothing else
-                quoted = step.thought.removeprefix("I see ").removesuffix(".").split("; ")
+            if step.thought.startswith("I see:\n"):  # rows as they were read, nothing else
+                quoted = step.thought.removeprefix("I see:\n").split("\n")
                 assert set(quoted) <= {*read, *map(" ".join, itertools.pairwise(read))}, trace
             else:
                 assert len(step.thought.split()) <= 15, trace
@@ -182,7 +182,7 @@ def test_a_program_believes_the_observation_and_nothing_else(scenes: list[PriceS
     steps = run(question, "MENU\nGreen Tee $3.99\nCake $7.00\nThank you")
     assert steps == [
         (f"{question.sighting} I need to read the prices.", ["image-0"]),
-        ("I see Green Tee $3.99.", ["4 * 3.99"]),
+        ("I see:\nGreen Tee $3.99", ["4 * 3.99"]),
         ("The total is 15.96.", ["15.96"]),
     ]
 
