@@ -52,7 +52,7 @@ HELD_OUT_TYPES = ("change",)
 TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
 PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
 TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
-STAGES = ((0.15, 2, 3, 0.25), (0.27, 2, 5, 0.25), (0.4, 2, 5, 0.1), (1.0, 2, 8, 0.1))
+STAGES = ((0.15, 2, 3, 0.25), (0.4, 2, 5, 0.1), (1.0, 2, 8, 0.1))
 """Until which share of the training: fewest and most items of a scene, and the share of questions that only the pixels answer.
 Copying is learned on few items first; seeing in every trace, since each begins with what the pixels show."""
 
