@@ -7,13 +7,12 @@ sees annotation and question only) has another answer. An interrupted run goes o
 """
 
 import argparse
-import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from taco.console import progress
@@ -37,22 +36,13 @@ def verify(out: Path) -> dict[str, Any]:
     return said
 
 
-def load_checker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("checker", CHECKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def scene_number(trace: Trace) -> int:
     return int(trace.task.id.split("-")[-2])
 
 
 def disagreements(recipe: Recipe, scenes: int, traces: list[Trace]) -> tuple[int, list[str], list[str]]:
     """How many questions were asked, and to which of them, and to which traces, the checker has another answer."""
-    checker = load_checker()
+    checker = runpy.run_path(str(CHECKER))
     asked = 0
     questions: list[str] = []
     kept: list[str] = []
@@ -62,8 +52,8 @@ def disagreements(recipe: Recipe, scenes: int, traces: list[Trace]) -> tuple[int
         found = [(trace.task.question, trace.answer or "") for trace in traces if scene_number(trace) == number]
         for pairs, wrong in ((told, questions), (found, kept)):
             for text, answer in pairs:
-                right = checker.right_answer(scene.annotation, text)
-                if not checker.agrees(right, answer):
+                right = checker["right_answer"](scene.annotation, text)
+                if not checker["agrees"](right, answer):
                     wrong.append(f"scene {number}: {text} -> {answer}, the checker says {right}")
         asked += len(told)
     return asked, questions, kept

@@ -42,8 +42,8 @@ def determining(config: TrainConfig) -> dict[str, Any]:
 def state_of(checkpoint: Path, config: TrainConfig) -> dict[str, Any]:
     """What `TraceTrainer` wrote beside a checkpoint, if it is of a run with these settings."""
     state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text())
-    now = json.loads(json.dumps(determining(config)))
     saved = state.get("settings", {})  # checkpoints of earlier versions have none
+    now = determining(config)
     changed = [f"{key} was {saved[key]!r}, is {value!r}" for key, value in now.items() if key in saved and saved[key] != value]
     if changed:
         raise ConfigError(
