@@ -1,12 +1,12 @@
 """Questions and programs of the family `prices`, held against a checker that shares no code with them."""
 
 import dataclasses
-import importlib.util
 import itertools
 import random
+import runpy
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,13 +30,8 @@ PIXEL_TYPES = {"board_colour", "number_of_rows", "highlighted_row", "any_highlig
 
 
 @pytest.fixture(scope="module")
-def checker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("checker", Path(__file__).parents[1] / "checker.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def checker() -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "checker.py")))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +45,7 @@ def scenes(made: list[Candidates]) -> list[PriceScene]:
     return [scene.annotation for scene in made]
 
 
-def disagreements(checker: ModuleType, scenes: list[PriceScene], rounds: int = 2) -> list[Question]:
+def disagreements(checker: SimpleNamespace, scenes: list[PriceScene], rounds: int = 2) -> list[Question]:
     """Questions of all types about the scenes to which the checker has another answer."""
     rng = random.Random(5)
     asked = [
@@ -65,11 +60,11 @@ def disagreements(checker: ModuleType, scenes: list[PriceScene], rounds: int = 2
     ]
 
 
-def test_an_independent_checker_agrees_with_every_answer(checker: ModuleType, scenes: list[PriceScene]) -> None:
+def test_an_independent_checker_agrees_with_every_answer(checker: SimpleNamespace, scenes: list[PriceScene]) -> None:
     assert disagreements(checker, scenes) == []
 
 
-def test_it_agrees_with_the_answer_of_every_trace_that_was_kept(checker: ModuleType, made: list[Candidates]) -> None:
+def test_it_agrees_with_the_answer_of_every_trace_that_was_kept(checker: SimpleNamespace, made: list[Candidates]) -> None:
     traces = [(scene.annotation, trace) for scene in made for trace in scene.traces]
     assert {trace.task.source.removeprefix("prices/") for _, trace in traces} == set(QUESTION_TYPES)
     for scene, trace in traces:
@@ -107,7 +102,7 @@ def swapped(rng: random.Random, scene: PriceScene) -> prices.Asked | None:
     ],
 )
 def test_a_wrong_answer_function_turns_the_checker_red(
-    kind: str, wrong: prices.Choose, checker: ModuleType, scenes: list[PriceScene], monkeypatch: pytest.MonkeyPatch
+    kind: str, wrong: prices.Choose, checker: SimpleNamespace, scenes: list[PriceScene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(QUESTION_TYPES, kind, dataclasses.replace(RIGHT[kind], choose=wrong))
     found = disagreements(checker, scenes)

@@ -1,8 +1,8 @@
 """Every case of the reference fixture, within the tolerances of its README, under eager attention and SDPA."""
 
-import importlib.util
+import runpy
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,18 +23,13 @@ COMPARED = {
 
 
 @pytest.fixture(scope="module")
-def parity() -> ModuleType:
+def parity() -> SimpleNamespace:
     """The benchmark script, which does the comparing."""
-    spec = importlib.util.spec_from_file_location("xgenmm_parity", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(SCRIPT)))
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_every_case_is_within_its_tolerance(parity: ModuleType, attention: str) -> None:
+def test_every_case_is_within_its_tolerance(parity: SimpleNamespace, attention: str) -> None:
     rows = parity.measure(attention)
     compared: dict[str, set[str]] = {}
     for row in rows:
@@ -43,7 +38,7 @@ def test_every_case_is_within_its_tolerance(parity: ModuleType, attention: str) 
     assert [row for row in rows if not row.error <= row.allowed] == []
 
 
-def test_the_comparison_sees_a_wrong_window_and_a_wrong_weight(parity: ModuleType) -> None:
+def test_the_comparison_sees_a_wrong_window_and_a_wrong_weight(parity: SimpleNamespace) -> None:
     tensors = parity.load_tensors()
     case = parity.FIXTURE["cases"]["H_sliding_window_24"]
     images = parity.image_inputs(tensors, case)
@@ -61,7 +56,7 @@ def test_the_comparison_sees_a_wrong_window_and_a_wrong_weight(parity: ModuleTyp
     assert logits_error(model) > 1e-4
 
 
-def test_the_mapping_takes_released_names_and_names_what_it_does_not_know(parity: ModuleType) -> None:
+def test_the_mapping_takes_released_names_and_names_what_it_does_not_know(parity: SimpleNamespace) -> None:
     from taco.xgenmm.conversion import native_name
 
     assert native_name("vlm.vision_tokenizer.layers.3.1.3.weight") == "model.resampler.layers.3.down.weight"
