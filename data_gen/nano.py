@@ -4,7 +4,7 @@
     $ python -m taco.data_gen.nano --out runs/direct --steps 4000 --direct # the comparison without tools
     $ python -m taco.data_gen.nano --out runs/nano --export taco/nano
 
-Nothing is pre-trained: the tokenizer, the tower and the decoder all start from generated traces.
+Nothing comes from outside: the tower learns from generated scenes first (`taco.data_gen.nano_tower`), the rest from traces.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
+from taco.data_gen.nano_tower import teach_to_see
 from taco.data_gen.pipeline import stream_traces
 from taco.data_gen.programs.prices import QUESTION_TYPES
 from taco.models.record import AgentRecord
@@ -249,7 +250,7 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
         "model": str(out / "start"),
         "optimizer": "muon",
         "lr": 0.006,
-        "vision_lr": 0.002,
+        "vision_lr": 0.0005,  # it has learned already
         "attention": "eager",
         "torch_compile": shutil.which("g++") is not None,
         "weight_decay": 0.01,
@@ -259,6 +260,7 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
         "batch_size": BATCH,
         "max_length": MAX_LENGTH,
         "workers": 1,
+        "prefetch": POOL // BATCH,  # else the worker rests until a pool is used up, and the training until the next is made
         "seed": SEED,
         "log_every": 50,
         "eval_every": 250,
@@ -269,15 +271,18 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
     return TrainConfig(**(values | changes))
 
 
-def start(out: Path) -> None:
-    """Tokenizer, processor and random weights in ``out/start``; the same with and without ``--direct``."""
+def start(out: Path, *, see: bool = True) -> None:
+    """Tokenizer, processor and weights in ``out/start``: random but for the tower. The same with and without ``--direct``."""
     if (out / "start" / "config.json").exists():
         return
     traces = list(itertools.islice(stream_traces(SEED + 77, types=TYPES), 2000))
     processor = build_processor(
         build_tokenizer(traces + list(itertools.islice(stream_traces(SEED + 78, types=TYPES, direct=True), 50)))
     )
-    build_model(processor).save_pretrained(str(out / "start"))
+    model = build_model(processor)
+    if see:
+        print(json.dumps({"seen": teach_to_see(model, processor, out=str(out / "tower"))}), flush=True)
+    model.save_pretrained(str(out / "start"))
     processor.save_pretrained(str(out / "start"))
 
 
@@ -294,7 +299,7 @@ def run(out: Path, steps: int, *, direct: bool = False, resume: bool = False, **
 def steps_in(minutes: float, out: Path, direct: bool) -> int:
     """How many steps fit, from a short trial on the last stage's traces."""
     trial = out / "trial"
-    start(trial)
+    start(trial, see=False)
     times = []
     for steps in (4, 16):
         began = time.perf_counter()

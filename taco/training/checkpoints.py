@@ -9,7 +9,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from taco.training.config import ConfigError, TrainConfig
 
 STATE_FILE = "data_state.json"
-MAY_CHANGE = {"steps", "epochs", "log_every", "eval_every", "save_every", "keep", "report_to", "output_dir"}
+MAY_CHANGE = {"steps", "epochs", "log_every", "eval_every", "save_every", "keep", "prefetch", "report_to", "output_dir"}
 """Settings that a resumed run may have otherwise: how long it is, what it tells, where it lies."""
 
 

@@ -65,6 +65,7 @@ class TrainConfig(_Settings):
         max_length: Tokens, visual ones included. A longer example is left out and counted.
         pool: Traces that are shuffled and grouped by length at a time.
         workers: Processes that prepare examples; 0 prepares them in the training process.
+        prefetch: Batches that each worker prepares ahead. With a source that makes its traces, a pool's worth of batches.
         bf16: ``auto`` where the device computes in it.
         log_every, eval_every, save_every: In steps; `eval_every` 0 evaluates at the end only.
         keep: Checkpoints that are kept.
@@ -96,6 +97,7 @@ class TrainConfig(_Settings):
     max_length: int = Field(default=2048, ge=16)
     pool: int = Field(default=512, ge=1)
     workers: int = Field(default=0, ge=0)
+    prefetch: int = Field(default=4, ge=1)
     seed: int = 0
     bf16: bool | Literal["auto"] = "auto"
     log_every: int = Field(default=10, ge=1)

@@ -167,7 +167,7 @@ class TraceTrainer(Trainer):
         """Batches come ready-made, so the loader only moves them."""
         workers = self.config_.workers
         # A generator of its own: drawing the workers' seed from the global one would make a resumed run differ.
-        generator, ahead = torch.Generator(), 4 if workers else None
+        generator, ahead = torch.Generator(), self.config_.prefetch if workers else None
         return DataLoader(self.batches, batch_size=None, num_workers=workers, prefetch_factor=ahead, generator=generator)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
@@ -228,7 +228,8 @@ class TraceTrainer(Trainer):
         (folder / STATE_FILE).write_text(json.dumps(state))
 
 
-def _bf16(setting: bool | str) -> bool:
+def use_bf16(setting: bool | str) -> bool:
+    """What the setting `bf16` means on this machine."""
     if setting != "auto":
         return bool(setting)
     if torch.cuda.is_available():
@@ -250,7 +251,7 @@ def _arguments(config: TrainConfig, steps: int, evaluates: bool) -> TrainingArgu
         lr_scheduler_kwargs={"num_decay_steps": decay, "decay_type": "linear"} if wsd else {},
         warmup_steps=min(config.warmup, steps // 5),
         max_grad_norm=1.0,
-        bf16=_bf16(config.bf16),
+        bf16=use_bf16(config.bf16),
         seed=config.seed,
         logging_steps=config.log_every,
         eval_strategy="steps" if evaluates and config.eval_every else "no",
