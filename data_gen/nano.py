@@ -53,9 +53,12 @@ HELD_OUT_TYPES = ("change",)
 TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
 PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
 TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
-STAGES = ((0.15, 2, 3, 0.25), (0.4, 2, 5, 0.1), (1.0, 2, 8, 0.1))
-"""Until which share of the training: fewest and most items of a scene, and the share of questions that only the pixels answer.
-Copying is learned on few items first; seeing in every trace, since each begins with what the pixels show."""
+LOOK_BACK = ((1, 2, 3), (3,))
+"""Of each layer, how far back its first heads look at first. The second layer's reaches, through the first, 4 to 6 places."""
+STAGES = ((0.2, 2, 4), (0.5, 2, 6), (1.0, 2, 8))
+"""Until which share of the training: fewest and most items of a scene. Copying is learned on few items first; seeing in every
+trace, since each begins with what the pixels show, so that few questions need to be about pixels alone."""
+PIXEL_SHARE = 0.1
 
 
 def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
@@ -91,7 +94,9 @@ def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
 
 def _frames(traces: Sequence[Trace]) -> list[str]:
     """Fixed pieces of the prompt and of the replies."""
-    frames = {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
+    # A currency sign in three bytes would put the letters that tell two rows apart out of reach of `look_back`.
+    frames: dict[str, None] = dict.fromkeys((" $", " €", " £", "€", "£"))
+    frames |= {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
     for names in {tuple(record.name for record in trace.tools): None for trace in traces}:
         frames[system_prompt(Toolbox(all_tools()).select(names))] = None
     for name, argument in (("OCR", "image"), ("Calculate", "expression"), ("Terminate", "answer")):
@@ -165,7 +170,7 @@ def build_model(processor: XGenMMProcessor, seed: int = 0) -> XGenMMForCondition
 
 
 def look_back(model: XGenMMForConditionalGeneration, strength: float = 0.5) -> None:
-    """Start the first layer's heads 1, 2, 3 ... with their eyes on the token 1, 2, 3 ... places back.
+    """Start heads of the first layers with their eyes on the tokens so many places back as `LOOK_BACK` says.
 
     Copying needs to know what stood before a token, and finding that by chance costs a small model most of its training
     (Olsson et al., 2022, arXiv:2209.11895). All embeddings get a common direction, which queries and keys turn into a match
@@ -176,16 +181,17 @@ def look_back(model: XGenMMForConditionalGeneration, strength: float = 0.5) -> N
     half, fast = size // 2, size // 8
     rates = config.rope_parameters["rope_theta"] ** (-torch.arange(fast) / half)
     common = torch.nn.functional.normalize(torch.randn(config.hidden_size), dim=0)
-    qkv: Any = model.get_parameter("model.language_model.layers.0.self_attn.qkv_proj.weight")
     with torch.no_grad():
         embeddings = model.get_parameter("model.language_model.embed_tokens.weight")
         embeddings.add_(embeddings.norm(dim=1).mean() * common)
-        for head in range(config.num_attention_heads):
-            query, key = torch.zeros(size), torch.zeros(size)
-            query[:fast] = 1
-            key[:fast], key[half : half + fast] = torch.cos(rates * (head + 1)), torch.sin(rates * (head + 1))
-            for row, side in ((head, query), (config.num_attention_heads + head, key)):
-                qkv[row * size : (row + 1) * size] += strength * torch.outer(side, common)
+        for layer, distances in enumerate(LOOK_BACK):
+            qkv: Any = model.get_parameter(f"model.language_model.layers.{layer}.self_attn.qkv_proj.weight")
+            for head, distance in enumerate(distances):
+                query, key = torch.zeros(size), torch.zeros(size)
+                query[:fast] = 1
+                key[:fast], key[half : half + fast] = torch.cos(rates * distance), torch.sin(rates * distance)
+                for row, side in ((head, query), (config.num_attention_heads + head, key)):
+                    qkv[row * size : (row + 1) * size] += strength * torch.outer(side, common)
 
 
 def tell_places(model: XGenMMForConditionalGeneration) -> None:
@@ -205,8 +211,8 @@ def tell_places(model: XGenMMForConditionalGeneration) -> None:
 def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Trace]:
     """Pool number n of `pools` in all: questions that need tools and questions that need pixels, harder with time."""
     share = number / max(1, pools)
-    _, low, high, pixel_share = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
-    pixels = round(POOL * pixel_share)
+    _, low, high = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+    pixels = round(POOL * PIXEL_SHARE)
     # Only pixel questions need many pictures, and drawing them is what costs.
     parts = ((POOL - pixels, TOOL_TYPES, 4, 0), (pixels, PIXEL_TYPES, 1, 1))
     traces: list[Trace] = []

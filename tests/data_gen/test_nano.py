@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def test_names_and_prices_are_spelled_in_single_letters() -> None:
     for context in ("x Zorbelin", "\nZorbelin", '"Zorbelin', "4.50 Zorbelin", "a\\nZorbelin"):
         assert tokenizer.tokenize(context)[-8:] == list("Zorbelin")
     assert tokenizer.tokenize("prices") == ["prices"]
+    assert tokenizer.tokenize("Tea €4 $5 £6") == ["T", "e", "a", " €", "4", " $", "5", " £", "6"]  # bytes would be three tokens
     assert tokenizer.tokenize("xprices") == list("xprices")  # a word within a name is no word
 
 
@@ -75,15 +77,16 @@ def test_the_model_is_small_and_takes_what_the_processor_gives() -> None:
         assert model(**inputs).logits.shape[-1] == len(processor.tokenizer)
 
 
-def test_the_first_layer_starts_with_its_eyes_on_the_tokens_before() -> None:
+def test_the_first_layers_start_with_their_eyes_on_the_tokens_before() -> None:
     model = nano.build_model(made_processor())
     model.set_attn_implementation("eager")
     tokens = torch.randint(20, 300, (1, 50))
     with torch.no_grad():
-        attention = model(input_ids=tokens, output_attentions=True).attentions[0][0]
-    for head in range(attention.shape[0]):
-        by_distance = [attention[head].diagonal(-distance).mean().item() for distance in range(8)]
-        assert max(by_distance) == by_distance[head + 1]
+        attentions = model(input_ids=tokens, output_attentions=True).attentions
+    for attention, distances in zip(attentions, nano.LOOK_BACK, strict=False):
+        for head, expected in zip(attention[0], distances, strict=False):
+            by_distance = [head.diagonal(-distance).mean().item() for distance in range(8)]
+            assert max(by_distance) == by_distance[expected]
 
 
 def test_the_tower_starts_with_places_that_differ_by_row_and_column() -> None:
@@ -98,14 +101,14 @@ def test_the_tower_starts_with_places_that_differ_by_row_and_column() -> None:
 
 
 def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano, "POOL", 48)
+    monkeypatch.setattr(nano, "POOL", 96)
     early, late = (nano.pool(number, pools=100, direct=False) for number in (0, 99))
     assert len(early) == len(late) == nano.POOL
     kinds = {trace.task.source.removeprefix("prices/") for trace in early + late}
     assert kinds == set(nano.TYPES)
     assert not kinds & set(nano.HELD_OUT_TYPES)
-    rows = [max(int(trace.task.answer or 0) for trace in part if trace.task.source.endswith("rows")) for part in (early, late)]
-    assert rows[0] <= 3 < rows[1]
+    rows = [max(int(re.findall(r"(\d) rows", trace.steps[0].thought)[0]) for trace in part) for part in (early, late)]
+    assert rows == [4, 8]
     assert [trace.task.id for trace in nano.pool(0, pools=100, direct=False)] == [trace.task.id for trace in early]
     images = [{trace.images["image-0"].sha256 for trace in nano.pool(number, pools=100, direct=False)} for number in (50, 51)]
     assert not images[0] & images[1]
