@@ -49,11 +49,18 @@ def test_it_is_an_xgenmm_and_offers_what_it_was_trained_with(agent: Agent) -> No
     assert agent.system == "short"
 
 
-def test_the_readmes_question_is_worked_on_with_the_right_tools(agent: Agent) -> None:
+def test_the_readmes_question_is_answered(agent: Agent) -> None:
     trace = agent.run("How much do 3 Mint tea cost?", [BOARD])
     assert [action.name for step in trace.steps for action in step.actions] == ["OCR", "Calculate", "Terminate"]
     assert trace.stop_reason == "answered"
+    assert trace.answer == "8.4"
     assert all(not step.findings for step in trace.steps)
+
+
+def test_it_looks(agent: Agent) -> None:
+    trace = agent.run("What colour is the board?", [BOARD])
+    assert trace.answer == "green"
+    assert [action.name for step in trace.steps for action in step.actions] == ["Terminate"]
 
 
 def test_equal_questions_give_equal_traces(agent: Agent) -> None:
