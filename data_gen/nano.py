@@ -95,7 +95,7 @@ def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
 def _frames(traces: Sequence[Trace]) -> list[str]:
     """Fixed pieces of the prompt and of the replies."""
     # A currency sign in three bytes would put the letters that tell two rows apart out of reach of `look_back`.
-    frames: dict[str, None] = dict.fromkeys((" $", " €", " £", "€", "£"))
+    frames: dict[str, None] = dict.fromkeys((" $", " €", " £", "€"))  # a bare £ is a letter of the byte alphabet
     frames |= {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
     for names in {tuple(record.name for record in trace.tools): None for trace in traces}:
         frames[system_prompt(Toolbox(all_tools()).select(names))] = None
@@ -266,7 +266,7 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
         "batch_size": BATCH,
         "max_length": MAX_LENGTH,
         "workers": 1,
-        "prefetch": POOL // BATCH,  # else the worker rests until a pool is used up, and the training until the next is made
+        "prefetch": -(-POOL // BATCH),  # else the worker rests until a pool is used up, and the training until the next is made
         "seed": SEED,
         "log_every": 50,
         "eval_every": 250,
