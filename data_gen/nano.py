@@ -236,7 +236,7 @@ def eval_traces(direct: bool, count: int = EVAL_TRACES) -> list[Trace]:
 
 
 class Journal(TrainerCallback):
-    """Writes each log line of the Trainer to a JSONL file, with wall and processor seconds of this session."""
+    """Writes each log line of the Trainer to a JSONL file, with seconds (wall, processor) since the run began or went on."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.start = path, time.perf_counter()
@@ -355,7 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m taco.data_gen.nano", description="Train taco-nano from nothing.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="train about so long; the number of steps is measured first")
+    length.add_argument(
+        "--minutes", type=float, help="train about so long once the tower has learned; the number of steps is measured first"
+    )
     length.add_argument("--steps", type=int, help="train so many steps; fewer with --resume end a run early and well")
     parser.add_argument("--direct", action="store_true", help="answers without tools, for comparison")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")

@@ -6,7 +6,7 @@ Where xGen-MM takes a SigLIP tower that was trained on pictures and their captio
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -129,7 +129,7 @@ def teach_to_see(
     trainer.train()
     seeing.eval()
     with torch.no_grad():
-        right = torch.cat([seeing(**trainer._prepare_inputs(_collated(part)))["right"] for part in _parts(test)])
+        right = torch.cat([seeing(**batch)["right"] for batch in trainer.get_eval_dataloader(test)])
     model.to("cpu")
     return dict(zip(("colour", "rows", "marked"), right.float().mean(dim=0).tolist(), strict=True))
 
@@ -139,11 +139,6 @@ def _drawn(views: Views, workers: int) -> TensorDataset:
     loader = DataLoader(views, batch_size=BATCH, num_workers=workers, generator=torch.Generator())
     parts = list(track(loader, description=f"{views.split} scenes"))
     return TensorDataset(*(torch.cat(column) for column in zip(*parts, strict=True)))
-
-
-def _parts(views: TensorDataset) -> Iterator[list[tuple[torch.Tensor, ...]]]:
-    for first in range(0, len(views), BATCH):
-        yield [views[number] for number in range(first, min(first + BATCH, len(views)))]
 
 
 def _collated(views: Sequence[tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
