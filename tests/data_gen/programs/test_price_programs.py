@@ -17,7 +17,7 @@ from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.pipeline import Candidates, Recipe, Rejected, candidates, play
 from taco.data_gen.programs import prices
 from taco.data_gen.programs.price_phrasings import PHRASINGS, phrase, wordings
-from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question, plain, read_rows
+from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question
 from taco.data_gen.scenes.scene import PriceScene
 from taco.prompts import terminated
 from taco.tools.images import ImageStore
@@ -207,26 +207,6 @@ def test_a_program_gives_up_where_the_item_is_not_to_be_found(text: str, scenes:
     question = dataclasses.replace(question_about(scenes[0], "price_of"), parameters={"item": "Waffle"})
     with pytest.raises(GaveUp):
         run(question, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
-        ("MENU\nTea $4.50\nCake 3,20 €", [("Tea", "4.50"), ("Cake", "3.20")]),
-        ("12 kr Rye Bread\n7 kr Tea", [("Rye Bread", "12"), ("Tea", "7")]),
-        ("Tea 12 kr\nJam S4.50\nHam 3,20E", [("Tea", "12"), ("Jam", "4.50"), ("Ham", "3.20")]),
-        ("Tea\n4.50\nCake 2", [("Tea", "4.50"), ("Cake", "2")]),
-        ("Item Price\nTea .... £1.200", [("Tea", "1200")]),
-        ("Tea 1.00 Jam 2.00", [("Tea", "1.00"), ("Jam", "2.00")]),
-        ("Mon - Fri\nThank you", []),
-    ],
-)
-def test_rows_are_read_as_they_are_printed(text: str, rows: list[tuple[str, str]]) -> None:
-    assert [(row.name, row.price) for row in read_rows(text)] == rows
-
-
-def test_plain_prices() -> None:
-    assert [plain(text) for text in ("4,50", "12", "1.200", "1,200.50", "0.500")] == ["4.50", "12", "1200", "1200.50", "0.500"]
 
 
 def test_annotated_answers_do_not_depend_on_what_was_observed(made: list[Candidates]) -> None:
