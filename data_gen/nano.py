@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
-from taco.data_gen.nano_tower import teach_to_see
+from taco.data_gen.nano_tower import SCENES, STEPS, teach_to_see
 from taco.data_gen.pipeline import stream_traces
 from taco.data_gen.programs.prices import QUESTION_TYPES
 from taco.models.record import AgentRecord
@@ -68,14 +68,11 @@ def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
     thousands of rare pieces is not, and a letter more or less, or in another case, is near to the right one.
     """
     traces = list(traces)
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    letters = (*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + len(SPECIAL), special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator([], trainer)
+    tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.add_tokens([AddedToken(frame, normalized=False, special=False) for frame in _frames(traces)])
     tokenizer.add_tokens([AddedToken(word, normalized=False, special=False, single_word=True) for word in _words(traces)])
     start = SPECIAL.index("<s>")
@@ -340,7 +337,8 @@ def _card(model: torch.nn.Module, record: AgentRecord, report: dict[str, Any], f
 
 A small xGen-MM (the classes of `taco.xgenmm`): {count:,} parameters, float16.
 
-- Training: from random weights on {record.trained_on}; seed {seed}, {steps} steps,
+- Tower and resampler first, alone: {SCENES:,} generated scenes, {STEPS:,} steps (`taco.data_gen.nano_tower`).
+- Training: all else from random weights, on {record.trained_on}; seed {seed}, {steps} steps,
   {report["examples"]:,} examples, {report["tokens"]:,} tokens.
   `python -m taco.data_gen.nano --steps {steps} --out DIR` makes it again.
 - Tools and back ends of the training: {tools}. System prompt: {record.system}.
