@@ -219,13 +219,13 @@ class Agent:
     def _trained_tools(self, names: Sequence[str]) -> Toolbox:
         from taco.tools.toolbox import all_tools
 
-        remedies = {item.name: item.unavailable() for item in all_tools()}
+        known = Toolbox(all_tools())
         for name in names:
-            remedy = remedies.get(name, f"This version has no tool named {name}.")
+            remedy = known[name].unavailable() if name in known else f"This version has no tool named {name}."
             if remedy:
                 self.missing_tools[name] = remedy
                 log.warning("%s was trained with the tool %s, which cannot run here. %s", self.model.name, name, remedy)
-        return default_toolbox().select([name for name in names if name not in self.missing_tools])
+        return known.select([name for name in names if name not in self.missing_tools])
 
     def _records(self) -> tuple[ToolRecord, ...]:
         return tuple(ToolRecord(name=item.name, backend=item.backend) for item in self.toolbox)

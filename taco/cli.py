@@ -140,6 +140,31 @@ def evaluate_folder(
 
 
 @app.command(no_args_is_help=True)
+def diagnose(
+    folder: Annotated[Path, typer.Argument(help="A folder with traces.jsonl.")],
+    reference: Annotated[
+        Optional[Path], typer.Option(help="A folder of right traces; several of a task are several ways.")
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Also write the report there: FILE.json or FILE.html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count what goes wrong in traces, by SpecTool's seven patterns."""
+    with plain_errors():
+        from taco.diagnosis import diagnose_all
+        from taco.trace import read_traces
+
+        if out is not None and out.suffix not in (".json", ".html"):
+            fail(f"--out is {out}; a name that ends in .json or .html is needed.")
+        report = diagnose_all(read_traces(folder), read_traces(reference) if reference else ())
+        if report.traces == 0:
+            fail(f"{folder} holds no trace; nothing can be diagnosed.", FAILED)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(report.to_html() if out.suffix == ".html" else report.model_dump_json(indent=1) + "\n")
+    _print(report.model_dump(), report.to_text(), as_json)
+
+
+@app.command(no_args_is_help=True)
 def train(
     config: Annotated[Path, typer.Argument(help="YAML; see docs/training.md.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
@@ -166,8 +191,9 @@ def tools(context: typer.Context, as_json: AsJson = False) -> None:
         return
     width = max(len(item.name) for item, _ in rows)
     for item, remedy in rows:
-        state = "ready" if remedy is None else f"not available: {remedy}"
-        typer.echo(f"{item.name:<{width}}  {item.backend:<16}  {state}")
+        typer.echo(f"{item.name:<{width}}  {'ready' if remedy is None else 'absent':<6}  {item.backend}")
+        if remedy is not None:
+            typer.secho(f"{'':<{width}}          {remedy}", dim=True)
 
 
 @tools_app.command(name="run", no_args_is_help=True)

@@ -44,7 +44,7 @@ _LEADING_FOR = re.compile(rf"\s*(?:for\s+)?{_NAMES}\s*(?::|\b(?:if|in|where|when
 _TRAILING_FOR = re.compile(rf"[\s,;]*\bfor\s+{_NAMES}\s*$", re.IGNORECASE)
 
 
-@tool(name="SolveMathEquation", backend=lambda: _backend())
+@tool(name="SolveMathEquation", backend=lambda: _backend(), isolated=True)
 def SolveMathEquation(query: str) -> dict[str, Any]:
     """Solves one or several equations over the real numbers, or simplifies an expression with unknowns.
 

@@ -9,15 +9,14 @@ import hashlib
 import io
 import os
 import struct
-import urllib.request
 from collections.abc import Iterable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from taco.tools.action import ToolError
+from taco.tools.network import NetworkError, fetch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +27,8 @@ MAX_PIXELS = 50_000_000
 """Pixels of the largest image that is decoded; read from the header, before decoding."""
 MAX_BYTES = 100_000_000
 """Bytes of the largest file or download."""
-URL_TIMEOUT = 20.0
-"""Seconds that a download may stand still."""
+URL_TIMEOUT = 60.0
+"""Seconds that a download may take."""
 
 ImageSource = Union[str, os.PathLike[str], bytes, Image.Image, "np.ndarray"]
 """What a *caller* may hand in. A string that a model wrote is never one: it is looked up as a name."""
@@ -44,7 +43,7 @@ def open_image(source: ImageSource, *, allow_urls: bool = False) -> Image.Image:
 
     Args:
         source: A path, ``http(s)`` URL, encoded bytes, PIL image, or uint8 array [H, W], [H, W, 3] or [H, W, 4].
-        allow_urls: Whether a URL may be fetched. Off by default.
+        allow_urls: Whether a URL may be fetched. Off by default; see `taco.tools.network` for what is refused all the same.
 
     Raises:
         ImageError: If it is missing, broken, of another format, animated, of 32-bit pixels, or larger than MAX_PIXELS.
@@ -139,13 +138,9 @@ def _download(url: str, allowed: bool) -> bytes:
     if not allowed:
         raise ImageError(f"{url} is a URL; URLs are fetched only when allowed (allow_urls=True, or --allow-urls).")
     try:
-        with urllib.request.urlopen(url, timeout=URL_TIMEOUT) as response:
-            data: bytes = response.read(MAX_BYTES + 1)
-    except (OSError, ValueError, HTTPException) as error:
-        raise ImageError(f"{url} cannot be fetched: {error}.") from None
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"{url} has over {MAX_BYTES:,} bytes, which is the limit.")
-    return data
+        return fetch(url, max_bytes=MAX_BYTES, timeout=URL_TIMEOUT)
+    except NetworkError as error:
+        raise ImageError(str(error)) from None
 
 
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, TypeError, struct.error, IndexError, KeyError)

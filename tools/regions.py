@@ -92,7 +92,7 @@ def VisualizeRegionsOnImage(image: Image.Image, regions: Annotated[list[Labelled
 
 def draw_box(image: Image.Image, bbox: list[float], label: str = "", colour: str = COLOURS[0]) -> None:
     """Draw one box (LINE px, inside the image) and its label into ``image``, in Pillow's own font."""
-    left, top, right, bottom = _pixels(image, bbox)
+    left, top, right, bottom = pixels_of(image, bbox)
     draw = ImageDraw.Draw(image)
     draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=LINE)
     if label:
@@ -115,12 +115,12 @@ def _draw_label(image: Image.Image, corner: tuple[int, int], label: str, colour:
 
 
 def _crop(image: Image.Image, bbox: list[float]) -> Image.Image:
-    left, top, right, bottom = _pixels(image, bbox)
+    left, top, right, bottom = pixels_of(image, bbox)
     if right - left < 1 or bottom - top < 1:
         raise ToolError(f"The bbox {bbox} is less than one pixel of the {image.width}x{image.height} image. Use a larger bbox.")
     marked = image.copy()
     draw_box(marked, bbox)
-    return marked.crop(_pixels(image, _with_margin(bbox)))
+    return marked.crop(pixels_of(image, _with_margin(bbox)))
 
 
 def _with_margin(bbox: list[float]) -> list[float]:
@@ -129,7 +129,7 @@ def _with_margin(bbox: list[float]) -> list[float]:
     return [max(0.0, left - x), max(0.0, top - y), min(1.0, right + x), min(1.0, bottom + y)]
 
 
-def _pixels(image: Image.Image, bbox: list[float]) -> tuple[int, int, int, int]:
-    """Truncated, as in the reference; 0.29 * 100 is 29 here, not 28."""
+def pixels_of(image: Image.Image, bbox: list[float]) -> tuple[int, int, int, int]:
+    """A box in pixels, truncated as in the reference; 0.29 * 100 is 29 here, not 28."""
     left, top, right, bottom = (int(side * length + 1e-6) for side, length in zip(bbox, image.size * 2, strict=True))
     return left, top, right, bottom

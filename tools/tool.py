@@ -16,6 +16,7 @@ derived; in it an image is a *name* such as ``image-0``. A string that names an 
 """
 
 import difflib
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -28,8 +29,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from taco.tools.action import Action
 from taco.tools.finding import Finding
+from taco.tools.isolation import run_isolated
 
 ToolFunction = Callable[..., Mapping[str, Any]]
+DEADLINE = 20.0
+"""Seconds that a call of an isolated tool may take, unless the tool says otherwise."""
 
 
 def _ordered(box: list[float]) -> list[float]:
@@ -56,6 +60,8 @@ class Tool:
         description: First part of the function's docstring.
         backend: What does the work, for example ``rapidocr 3.10``: recorded in every trace.
         image_arguments: Names of the arguments that are images (or lists of images).
+        memoized: Whether a toolbox may give the result of an equal call on equal pixels again.
+        isolated: Whether it runs in a worker process (`taco.tools.isolation`) that is killed after `deadline` seconds.
     """
 
     def __init__(
@@ -65,6 +71,9 @@ class Tool:
         name: str | None = None,
         backend: str | Callable[[], str] = "taco",
         unavailable: Callable[[], str | None] | None = None,
+        memoized: bool = True,
+        isolated: bool = False,
+        deadline: float = DEADLINE,
     ) -> None:
         self.function = function
         self.name = name or function.__name__
@@ -73,6 +82,11 @@ class Tool:
         if not self.description:
             raise ValueError(f"Tool {self.name} has no docstring. Its first lines tell the model what it does.")
         self.returns = (doc.returns.description or "").strip() if doc.returns else ""
+        if isolated and ("<locals>" in function.__qualname__ or function.__module__ == "__main__"):
+            raise ValueError(
+                f"Tool {self.name} is isolated, so its function must stand on a module's top level, in a file to import."
+            )
+        self.memoized, self.isolated, self.deadline = memoized, isolated, deadline
         self._backend = backend
         self._unavailable = unavailable
         self.image_arguments: list[str] = []
@@ -127,7 +141,12 @@ class Tool:
                 values[argument] = images[value]
             elif isinstance(value, list):
                 values[argument] = [images[name] for name in value]
-        return self.function(**values)
+        result = run_isolated(self.function, values, self.deadline) if self.isolated else self.function(**values)
+        # An image that is handed back as it came keeps its name; any other becomes a new one.
+        given = [(name, images[name]) for _, name in self.image_names(Action(name=self.name, arguments=dict(arguments)))]
+        if isinstance(result, dict):
+            result = {key: next((name for name, image in given if image is value), value) for key, value in result.items()}
+        return result
 
     def _arguments_model(self, descriptions: Mapping[str, str]) -> type[BaseModel]:
         hints = typing.get_type_hints(self.function, include_extras=True)
@@ -187,6 +206,9 @@ def tool(
     name: str | None = None,
     backend: str | Callable[[], str] = "taco",
     unavailable: Callable[[], str | None] | None = None,
+    memoized: bool = True,
+    isolated: bool = False,
+    deadline: float = DEADLINE,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -194,6 +216,9 @@ def tool(
     name: str | None = None,
     backend: str | Callable[[], str] = "taco",
     unavailable: Callable[[], str | None] | None = None,
+    memoized: bool = True,
+    isolated: bool = False,
+    deadline: float = DEADLINE,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Decorator: a typed function with a Google docstring becomes a `Tool`.
 
@@ -203,20 +228,30 @@ def tool(
         name: What the model calls it; the function's name by default.
         backend: What does the work, or a function that says so.
         unavailable: Returns None where the tool can run, otherwise a sentence with the remedy.
+        memoized: False for a tool whose result depends on more than its arguments, such as the time.
+
+        isolated: Run it in a process of its own, which is killed at the deadline. The function must be importable.
+        deadline: Seconds that an isolated call may take.
 
     Raises:
         TypeError: If an argument has no annotation.
-        ValueError: If there is no docstring.
+        ValueError: If there is no docstring, or an isolated function cannot be imported.
     """
     if function is not None:
         return Tool(function)
-    return lambda inner: Tool(inner, name=name, backend=backend, unavailable=unavailable)
+    return lambda inner: Tool(
+        inner, name=name, backend=backend, unavailable=unavailable, memoized=memoized, isolated=isolated, deadline=deadline
+    )
 
 
 def _images_to_names(hint: Any) -> tuple[Any, bool]:
     """The annotation with images replaced by their names, and whether there was one."""
     if hint is Image.Image:
         return str, True
+    if typing.get_origin(hint) is Annotated:
+        inner, *limits = typing.get_args(hint)
+        names, is_image = _images_to_names(inner)
+        return (functools.reduce(lambda kind, limit: Annotated[kind, limit], limits, names), True) if is_image else (hint, False)
     if typing.get_origin(hint) is list and typing.get_args(hint)[:1] == (Image.Image,):
         return Annotated[list[str], Field(min_length=1)], True
     return hint, False

@@ -8,7 +8,7 @@
 import difflib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -17,10 +17,14 @@ from PIL import Image
 from taco.tools.action import Action, Observation, ToolError
 from taco.tools.finding import Finding, feedback
 from taco.tools.images import ImageStore
+from taco.tools.memo import Memo
 from taco.tools.tool import Tool, short
 
 MAX_OBSERVATION_CHARS = 20_000
 """Characters of JSON that an observation may have; a longer one becomes an error that says so."""
+
+MAX_RESULT_BYTES = 256_000_000
+"""Of results that a toolbox remembers, so that the same call on the same pixels is not worked out again."""
 
 
 class Toolbox:
@@ -39,6 +43,7 @@ class Toolbox:
             if item.name in self._tools:
                 raise ValueError(f"Two tools are named {item.name!r}; a toolbox needs distinct names.")
             self._tools[item.name] = item
+        self._results: Memo[tuple[Any, ...], Any] = Memo(MAX_RESULT_BYTES, _bytes)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
@@ -71,12 +76,12 @@ class Toolbox:
             raise ValueError(f"No such tool: {', '.join(missing)}. There are: {', '.join(self.names)}.")
         return Toolbox(self[name] for name in names)
 
-    def check(self, action: Action, images: ImageStore | None = None, history: Sequence[Action] = ()) -> list[Finding]:
+    def check(self, action: Action, images: Collection[str] | None = None, history: Sequence[Action] = ()) -> list[Finding]:
         """What is wrong with a call, without running it (SpecTool's IFN, IAN, IAT, IAV as far as the schema decides it, RAC).
 
         Args:
             action: The call.
-            images: The images that exist just before the call.
+            images: The images that exist just before the call: a store, or their names.
             history: Calls that ran before it; an identical one is a repeat. Names of images never change their meaning,
                 so the same box on a new image is no repeat.
         """
@@ -85,7 +90,7 @@ class Toolbox:
             hint = f"Did you mean {near[0]}?" if near else f"The tools are: {', '.join(self.names)}."
             return [Finding(code="IFN", where="name", message=f"There is no tool named {short(action.name)}.", hint=hint)]
         item = self[action.name]
-        found = item.check_arguments(action) or _unknown_images(item.image_names(action), images or ImageStore())
+        found = item.check_arguments(action) or _unknown_images(item.image_names(action), () if images is None else images)
         if not found and any(_same(action, earlier) for earlier in history):
             hint = "Use the observation that it gave, or call Terminate."
             found = [Finding(code="RAC", where="", message=f"This call of {action.name} was already made.", hint=hint)]
@@ -101,9 +106,18 @@ class Toolbox:
         if findings:
             return Observation(error=feedback(findings))
         try:
-            return _observation(action.name, self[action.name].call(action.arguments, images), images)
+            return _observation(action.name, self._result(action, images), images)
         except ToolError as error:
             return Observation(error=str(error))
+
+    def _result(self, action: Action, images: ImageStore) -> Any:
+        """What the tool gives, or gave for the same arguments and pixels."""
+        item = self[action.name]
+        if not item.memoized:
+            return item.call(action.arguments, images)
+        pixels = tuple(images.sha256(name) for _, name in item.image_names(action))
+        key = (item.name, item.backend, _canonical(action.arguments), pixels)
+        return self._results.get(key, lambda: item.call(action.arguments, images))
 
 
 def default_toolbox() -> Toolbox:
@@ -114,15 +128,26 @@ def default_toolbox() -> Toolbox:
 def all_tools() -> list[Tool]:
     """Every tool that is offered to a model, in the reference's order."""
     from taco.tools.calculator import Calculate
+    from taco.tools.depth import EstimateObjectDepth, EstimateRegionDepth
+    from taco.tools.detection import LocalizeObjects
     from taco.tools.equations import SolveMathEquation
+    from taco.tools.faces import DetectFaces
+    from taco.tools.knowledge import QueryKnowledgeBase
+    from taco.tools.language import make_query_language_model
     from taco.tools.ocr import make_ocr
     from taco.tools.regions import Crop, ZoomIn
+    from taco.tools.similarity import GetImageToImagesSimilarity, GetImageToTextsSimilarity, GetTextToImagesSimilarity
+    from taco.tools.tagging import GetObjects
     from taco.tools.terminate import Terminate
 
-    return [make_ocr(), Crop, ZoomIn, Calculate, SolveMathEquation, Terminate]
+    return [
+        make_ocr(), LocalizeObjects, GetObjects, EstimateRegionDepth, EstimateObjectDepth, Crop, ZoomIn,
+        make_query_language_model(), GetImageToImagesSimilarity, GetImageToTextsSimilarity, GetTextToImagesSimilarity,
+        DetectFaces, QueryKnowledgeBase, Calculate, SolveMathEquation, Terminate,
+    ]  # fmt: skip
 
 
-def _unknown_images(names: list[tuple[str, str]], images: ImageStore) -> list[Finding]:
+def _unknown_images(names: list[tuple[str, str]], images: Collection[str]) -> list[Finding]:
     found = []
     for where, name in names:
         if name in images:
@@ -135,6 +160,12 @@ def _unknown_images(names: list[tuple[str, str]], images: ImageStore) -> list[Fi
             message = f"There is no image named {short(name)}."
             found.append(Finding(code="IAV.dangling_image", where=where, message=message, hint=hint))
     return found
+
+
+def _bytes(result: Any) -> int:
+    """Roughly: a result's weight is in its images."""
+    images = [value for value in result.values() if isinstance(value, Image.Image)] if isinstance(result, dict) else []
+    return MAX_OBSERVATION_CHARS + sum(3 * image.width * image.height for image in images)
 
 
 def _same(action: Action, earlier: Action) -> bool:

@@ -182,6 +182,65 @@ class TestExecute:
         assert f"limit of {MAX_OBSERVATION_CHARS:,}" in error
         assert TOOLBOX.execute(call("Give", what="fits")).error is None
 
+    def test_an_image_that_is_handed_back_keeps_its_name(self) -> None:
+        @tool
+        def Second(image: Image.Image, other_images: list[Image.Image]) -> dict[str, Any]:
+            """Gives one back as it came, and one of its own."""
+            return {"best_image": other_images[1], "image": image.copy()}
+
+        store = ImageStore([Image.new("RGB", (2, 2), colour) for colour in ("red", "blue", "green")])
+        action = call("Second", image="image-0", other_images=["image-2", "image-1"])
+        observation = Toolbox([Second]).execute(action, store)
+        assert observation.content == {"best_image": "image-1", "image": "image-3"}
+        assert observation.images == ("image-3",)
+
+    def test_an_equal_call_on_equal_pixels_is_worked_out_once(self) -> None:
+        runs = []
+
+        @tool
+        def Size(image: Image.Image, factor: int = 1) -> dict[str, Any]:
+            """Gives a larger image."""
+            runs.append(factor)
+            return {"image": image.resize((2 * factor, 2 * factor))}
+
+        toolbox, store = Toolbox([Size]), ImageStore([Image.new("RGB", (2, 2), "red")])
+        first = toolbox.execute(call("Size", image="image-0"), store)
+        again = toolbox.execute(call("Size", image="image-0"), store)
+        assert (first.images, again.images) == (("image-1",), ("image-2",))
+        toolbox.execute(call("Size", image="image-0"), ImageStore([Image.new("RGB", (2, 2), "red")]))
+        assert runs == [1]
+        toolbox.execute(call("Size", image="image-0"), ImageStore([Image.new("RGB", (2, 2), "blue")]))
+        toolbox.execute(call("Size", image="image-0", factor=2), store)
+        assert runs == [1, 1, 2]
+
+    def test_a_tool_may_be_worked_out_each_time_and_a_failure_always_is(self) -> None:
+        runs = []
+
+        @tool(memoized=False)
+        def Now() -> dict[str, Any]:
+            """Tells the time."""
+            runs.append("now")
+            return {}
+
+        @tool
+        def Fails() -> dict[str, Any]:
+            """Fails."""
+            runs.append("fails")
+            raise ToolError("not today")
+
+        toolbox = Toolbox([Now, Fails])
+        for name in ("Now", "Now", "Fails", "Fails"):
+            toolbox.execute(call(name))
+        assert runs == ["now", "now", "fails", "fails"]
+
+    def test_results_that_weigh_too_much_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("taco.tools.toolbox.MAX_RESULT_BYTES", 100_000)
+        toolbox = Toolbox([Give])
+        for what in ("image", "two", "long", "fits"):
+            toolbox.execute(call("Give", what=what))
+        assert toolbox._results.total <= 100_000
+        assert len(toolbox._results) == 4
+
     def test_r21_observations_name_no_path(self, tmp_path: Path) -> None:
         Image.new("RGB", (60, 40), "white").save(tmp_path / "cat.png")
         toolbox, store = default_toolbox(), ImageStore([tmp_path / "cat.png"])
@@ -232,6 +291,13 @@ class TestToolbox:
     def test_default_has_what_can_run_here_with_terminate_last(self) -> None:
         assert default_toolbox().names == [item.name for item in all_tools() if item.unavailable() is None]
         assert default_toolbox().names[-1] == "Terminate"
+
+    def test_all_tools_are_the_references_in_its_order(self) -> None:
+        assert [item.name for item in all_tools()] == [
+            "OCR", "LocalizeObjects", "GetObjects", "EstimateRegionDepth", "EstimateObjectDepth", "Crop", "ZoomIn",
+            "QueryLanguageModel", "GetImageToImagesSimilarity", "GetImageToTextsSimilarity", "GetTextToImagesSimilarity",
+            "DetectFaces", "QueryKnowledgeBase", "Calculate", "SolveMathEquation", "Terminate",
+        ]  # fmt: skip
 
 
 class TestFinding:

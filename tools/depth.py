@@ -1,0 +1,103 @@
+"""EstimateRegionDepth and EstimateObjectDepth: how near a part of an image is, by Depth Anything V2.
+
+    >>> EstimateRegionDepth.call({"image": "image-0", "bbox": [0.1, 0.2, 0.4, 0.6]}, ImageStore(["photo.jpg"]))
+    {'depth': 2.31}
+
+Depth is relative, without a unit, and **smaller is closer**: the model's map (larger is nearer) is turned over as a whole, its
+maximum minus each value, as in the TACO reference, so that regions and objects of one image can be compared. The map of an
+image is made once, however many regions are asked for.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from PIL import Image
+from pydantic import StringConstraints
+
+from taco.tools.action import ToolError
+from taco.tools.detection import MAX_NAME, locate
+from taco.tools.detection import WEIGHTS as DETECTOR
+from taco.tools.images import pixel_hash
+from taco.tools.memo import Memo
+from taco.tools.regions import pixels_of
+from taco.tools.tool import Box, tool
+from taco.tools.weights import Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WEIGHTS = Weights(
+    "TACO_DEPTH_MODEL", "depth-anything/Depth-Anything-V2-Small-hf", "AutoModelForDepthEstimation", "AutoImageProcessor"
+)
+_MAPS: Memo[tuple[str, str], "np.ndarray"] = Memo(8)
+
+
+@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable)
+def EstimateRegionDepth(image: Image.Image, bbox: Box) -> dict[str, Any]:
+    """Estimates the mean depth of a part of an image. Depths of one image can be compared; a smaller one is closer.
+
+    Args:
+        image: The image to look at.
+        bbox: The part [left, top, right, bottom], each in 0 to 1 of the image's width or height.
+
+    Returns:
+        depth: The relative depth, without a unit; smaller is closer.
+    """
+    return {"depth": region_depth(image, bbox)}
+
+
+@tool(
+    backend=lambda: f"{WEIGHTS.backend} + {DETECTOR.backend}",
+    unavailable=lambda: WEIGHTS.unavailable() or DETECTOR.unavailable(),
+)
+def EstimateObjectDepth(
+    image: Image.Image,
+    object: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME)],
+) -> dict[str, Any]:
+    """Estimates the mean depth of an object in an image. Depths of one image can be compared; a smaller one is closer.
+
+    Args:
+        image: The image to look at.
+        object: A short description of the object, such as "red car".
+
+    Returns:
+        depth: The relative depth, without a unit; smaller is closer.
+    """
+    found = locate(image, [object])
+    if not found:
+        raise ToolError(f"No {object!r} was found in the image. Describe it otherwise, or give its box to EstimateRegionDepth.")
+    return {"depth": region_depth(image, max(found, key=lambda region: region.score).bbox)}
+
+
+def region_depth(image: Image.Image, bbox: list[float]) -> float:
+    """Mean of `depth_map` over a box, to 2 decimals.
+
+    Raises:
+        ToolError: If the box is less than a pixel, or the model gives no number.
+    """
+    import numpy as np
+
+    left, top, right, bottom = pixels_of(image, bbox)
+    if right - left < 1 or bottom - top < 1:
+        raise ToolError(f"The bbox {bbox} is less than one pixel of the {image.width}x{image.height} image. Use a larger bbox.")
+    depth = float(depth_map(image)[top:bottom, left:right].mean())
+    if not np.isfinite(depth):
+        raise ToolError(f"{WEIGHTS.backend} gave no depth for this image.")
+    return round(depth, 2)
+
+
+def depth_map(image: Image.Image) -> "np.ndarray":
+    """Relative depth of every pixel, float32 [height, width], 0 at the closest; smaller is closer."""
+    return _MAPS.get((WEIGHTS.name, pixel_hash(image)), lambda: _depth_map(image))
+
+
+def _depth_map(image: Image.Image) -> "np.ndarray":
+    import torch
+
+    processor, model = WEIGHTS.load()
+    inputs = processor(images=image, return_tensors="pt").to(model.device, model.dtype)
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    [found] = processor.post_process_depth_estimation(outputs, target_sizes=[(image.height, image.width)])
+    nearness = found["predicted_depth"].float().cpu().numpy()
+    turned: np.ndarray = nearness.max() - nearness
+    return turned
