@@ -3,7 +3,7 @@
 import itertools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from taco.cli import app
 from taco.data_gen.pipeline import stream_traces
 from taco.diagnosis import Diagnosis, diagnose, diagnose_all
 from taco.models import ScriptedModel
+from taco.parser import parse_reply
 from taco.prompts import reply_text
 from taco.tools import Action, tool
 from taco.tools.finding import CODES
@@ -153,6 +154,43 @@ def test_the_agents_own_findings_are_those_of_the_report(code: str, clean: list[
     live = [finding.code for step in played.steps for finding in step.findings if finding.stops]
     assert {fault.finding.code for fault in diagnose(played)} <= set(live)
     assert min((name.partition(".")[0] for name in live), key=list(CODES).index) == code
+
+
+class Repairing:
+    """Plays a trace with a fault planted in one reply, and says it rightly once it is told what was wrong."""
+
+    def __init__(self, trace: Trace, wrong: str) -> None:
+        self.right, self.wrong, self.told = [step.reply for step in trace.steps], wrong, 0
+
+    def __call__(self, messages: Sequence[Any]) -> str:
+        done = sum(message["role"] == "assistant" for message in messages)
+        error = '{"error"' in str(messages[-1]["content"][0]) if done else False
+        self.told += error
+        return self.wrong if done == 1 else self.right[done - bool(self.told)]
+
+
+def changed(reply: str, change: Callable[[Action], Action]) -> str:
+    parsed = parse_reply(reply)
+    return reply_text(parsed.thought, [change(parsed.actions[0])])
+
+
+def test_a_model_that_repairs_on_feedback_gets_there_and_a_wrong_value_that_is_valid_stays_wrong(clean: list[Trace]) -> None:
+    trace = next(trace for trace in clean if len(trace.steps) == 3)
+    reply = trace.steps[1].reply
+    faulty = {
+        "IFE": reply.replace("{", "("),
+        **{code: changed(reply, CHANGES[code]) for code in ("IFN", "IAN", "IAT")},
+        "RAC": trace.steps[0].reply,
+    }
+    for code, wrong in faulty.items():
+        model = ScriptedModel(Repairing(trace, wrong))
+        played = Agent(model).run(trace.task.question, [trace.store["image-0"]])
+        assert played.answer == trace.answer, code
+        assert [fault.code for fault in diagnose(played)] == [code]
+    valid = ScriptedModel(Repairing(trace, changed(reply, other_value)))
+    played = Agent(valid, max_steps=3).run(trace.task.question, [trace.store["image-0"]])
+    assert [finding for step in played.steps for finding in step.findings] == []
+    assert [fault.code for fault in diagnose(played, [actions_of(trace)])] == ["IAV"]
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.html"])
