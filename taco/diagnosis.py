@@ -7,10 +7,11 @@ Nothing is checked here in a second way: formats by `parse_reply` (IFE), calls b
 what needs a reference is added: IAC, a call that is missing, and IAV, a value that is none of the reference's.
 """
 
+import functools
 import html
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -115,12 +116,12 @@ class Diagnosis(BaseModel):
         return "\n".join(lines)
 
 
-class _Counts(NamedTuple):
-    """Replies, calls, calls by tool of one trace."""
+class _Replay(NamedTuple):
+    """One trace gone through again: faults, the calls that could run, and how often each tool was called."""
 
-    replies: int
-    calls: int
-    by_tool: Counter[str]
+    faults: list[Fault]
+    ran: list[Action]
+    calls: Counter[str]
 
 
 def diagnose(trace: Trace, references: Sequence[Sequence[Action]] = (), *, toolbox: Toolbox | None = None) -> list[Fault]:
@@ -131,14 +132,17 @@ def diagnose(trace: Trace, references: Sequence[Sequence[Action]] = (), *, toolb
         references: The calls of right trajectories, if there are any; the one that fits best counts.
         toolbox: The tools that were offered; by default those of ours that the trace names.
     """
-    toolbox = _offered(trace) if toolbox is None else toolbox
-    faults, ran = _replay(trace, toolbox)
-    if references:
-        stopped = sum(fault.finding.stops for fault in faults if fault.code != "RAC")
-        compared = [_against(ran, reference, stopped) for reference in references]
-        nearest: list[Fault] = min(compared, key=_by_missing)
-        faults += nearest
-    return faults
+    return _diagnosed(trace, references, toolbox).faults
+
+
+def _diagnosed(trace: Trace, references: Sequence[Sequence[Action]], toolbox: Toolbox | None) -> _Replay:
+    replay = _replay(trace, _offered(tuple(record.name for record in trace.tools)) if toolbox is None else toolbox)
+    if not references:
+        return replay
+    stopped = sum(fault.finding.stops for fault in replay.faults if fault.code != "RAC")
+    compared = [_against(replay.ran, reference, stopped) for reference in references]
+    nearest: list[Fault] = min(compared, key=_by_missing)
+    return replay._replace(faults=replay.faults + nearest)
 
 
 def diagnose_all(traces: Iterable[Trace], references: Iterable[Trace] = (), *, toolbox: Toolbox | None = None) -> Diagnosis:
@@ -153,20 +157,20 @@ def diagnose_all(traces: Iterable[Trace], references: Iterable[Trace] = (), *, t
     for reference in references:
         gold.setdefault(reference.task.id, []).append([action for step in reference.steps for action in step.actions])
     last = {trace.task.id: trace for trace in traces}
-    found = {name: diagnose(trace, gold.get(name, ()), toolbox=toolbox) for name, trace in last.items()}
+    found = {name: _diagnosed(trace, gold.get(name, ()), toolbox) for name, trace in last.items()}
     compared = {name for name in last if name in gold}
     examples: dict[str, list[Example]] = {}
-    for name, faults in found.items():
-        for fault in faults:
+    for name, replay in found.items():
+        for fault in replay.faults:
             kept = examples.setdefault(fault.code, [])
             if len(kept) < EXAMPLES:
                 kept.append(Example(trace=name, fault=fault))
     return Diagnosis(
         traces=len(last),
-        clean=sum(not faults for faults in found.values()),
+        clean=sum(not replay.faults for replay in found.values()),
         with_reference=len(compared),
         patterns=_rates(list(last), last, found, compared),
-        tools=_tool_rates(last, found),
+        tools=_tool_rates(found.values()),
         sources={
             source: _rates([name for name in last if last[name].task.source == source], last, found, compared)
             for source in sorted({trace.task.source for trace in last.values()})
@@ -175,21 +179,24 @@ def diagnose_all(traces: Iterable[Trace], references: Iterable[Trace] = (), *, t
     )
 
 
-def _offered(trace: Trace) -> Toolbox:
-    """Those of our tools that the trace offered. Calls of foreign ones are not judged."""
+@functools.cache
+def _offered(names: tuple[str, ...]) -> Toolbox:
+    """Those of our tools that a trace offered. Calls of foreign ones are not judged."""
     known = Toolbox(all_tools())
-    return known.select([record.name for record in trace.tools if record.name in known])
+    return known.select([name for name in names if name in known])
 
 
-def _replay(trace: Trace, toolbox: Toolbox) -> tuple[list[Fault], list[Action]]:
+def _replay(trace: Trace, toolbox: Toolbox) -> _Replay:
     """The faults that need no reference, and the calls that could run, checked as they were made: one after the other."""
     foreign = {record.name for record in trace.tools} - set(toolbox.names)
     images = [f"image-{number}" for number in range(len(trace.task.images))]
     faults: list[Fault] = []
     history: list[Action] = []
+    calls: Counter[str] = Counter()
     for number, step in enumerate(trace.steps):
         reply = parse_reply(step.reply)
         faults += [Fault(step=number, tool="", finding=finding) for finding in reply.findings if finding.stops]
+        calls.update(action.name for action in reply.actions)
         for index, action in enumerate(reply.actions):
             found = [] if action.name in foreign else toolbox.check(action, images, history)
             # One fault a call, the first in the order of the codes: a misnamed argument is missing under its right name, too.
@@ -198,7 +205,7 @@ def _replay(trace: Trace, toolbox: Toolbox) -> tuple[list[Fault], list[Action]]:
             if not found:
                 history.append(action)
             images += step.observations[index].images if index < len(step.observations) else ()
-    return faults, history
+    return _Replay(faults, history, calls)
 
 
 def _against(ran: list[Action], reference: Sequence[Action], stopped: int) -> list[Fault]:
@@ -238,23 +245,17 @@ def _same_value(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _counts(trace: Trace) -> _Counts:
-    calls = [action.name for step in trace.steps for action in parse_reply(step.reply).actions]
-    return _Counts(len(trace.steps), len(calls), Counter(calls))
-
-
-def _rates(names: list[str], traces: dict[str, Trace], found: dict[str, list[Fault]], compared: set[str]) -> dict[str, Rate]:
-    counts = [_counts(traces[name]) for name in names]
-    faults = Counter(fault.code for name in names for fault in found[name])
-    of = {"IFE": sum(count.replies for count in counts), "IAC": len(compared & set(names))}
-    calls = sum(count.calls for count in counts)
+def _rates(names: list[str], traces: dict[str, Trace], found: dict[str, _Replay], compared: set[str]) -> dict[str, Rate]:
+    faults = Counter(fault.code for name in names for fault in found[name].faults)
+    of = {"IFE": sum(len(traces[name].steps) for name in names), "IAC": len(compared & set(names))}
+    calls = sum(found[name].calls.total() for name in names)
     return {code: Rate(faults=faults[code], of=of.get(code, calls)) for code in CODES}
 
 
-def _tool_rates(traces: dict[str, Trace], found: dict[str, list[Fault]]) -> dict[str, dict[str, Rate]]:
+def _tool_rates(replays: Collection[_Replay]) -> dict[str, dict[str, Rate]]:
     calls: Counter[str] = Counter()
-    for trace in traces.values():
-        calls += _counts(trace).by_tool
-    faults = Counter((fault.tool, fault.code) for name in found for fault in found[name] if fault.tool)
+    for replay in replays:
+        calls += replay.calls
+    faults = Counter((fault.tool, fault.code) for replay in replays for fault in replay.faults if fault.tool)
     codes = [code for code in CODES if code not in ("IFE", "IAC")]
     return {tool: {code: Rate(faults=faults[tool, code], of=calls[tool]) for code in codes} for tool in sorted(calls)}

@@ -8,17 +8,16 @@ maximum minus each value, as in the TACO reference, so that regions and objects 
 image is made once, however many regions are asked for.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from pydantic import StringConstraints
 
 from taco.tools.action import ToolError
-from taco.tools.detection import MAX_NAME, locate
 from taco.tools.detection import WEIGHTS as DETECTOR
+from taco.tools.detection import ObjectName, locate
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo
-from taco.tools.regions import pixels_of
+from taco.tools.regions import whole_pixels_of
 from taco.tools.tool import Box, tool
 from taco.tools.weights import Weights
 
@@ -51,7 +50,7 @@ def EstimateRegionDepth(image: Image.Image, bbox: Box) -> dict[str, Any]:
 )
 def EstimateObjectDepth(
     image: Image.Image,
-    object: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME)],
+    object: ObjectName,
 ) -> dict[str, Any]:
     """Estimates the mean depth of an object in an image. Depths of one image can be compared; a smaller one is closer.
 
@@ -76,9 +75,7 @@ def region_depth(image: Image.Image, bbox: list[float]) -> float:
     """
     import numpy as np
 
-    left, top, right, bottom = pixels_of(image, bbox)
-    if right - left < 1 or bottom - top < 1:
-        raise ToolError(f"The bbox {bbox} is less than one pixel of the {image.width}x{image.height} image. Use a larger bbox.")
+    left, top, right, bottom = whole_pixels_of(image, bbox)
     depth = float(depth_map(image)[top:bottom, left:right].mean())
     if not np.isfinite(depth):
         raise ToolError(f"{WEIGHTS.backend} gave no depth for this image.")

@@ -19,7 +19,7 @@ from pydantic import Field, StringConstraints
 from taco.tools.action import ToolError
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo
-from taco.tools.regions import COLOURS, draw_box
+from taco.tools.regions import with_boxes
 from taco.tools.tool import short, tool
 from taco.tools.weights import Weights
 
@@ -65,9 +65,7 @@ def LocalizeObjects(
         regions: label, bbox [left, top, right, bottom] in 0 to 1 and score of each object found; empty if there is none.
     """
     regions = numbered(locate(image, objects))
-    drawn = image.copy()
-    for index, region in enumerate(regions):
-        draw_box(drawn, region.bbox, region.label, COLOURS[index % len(COLOURS)])
+    drawn = with_boxes(image, [(region.bbox, region.label) for region in regions])
     return {"image": drawn, "regions": [vars(region) | {"bbox": list(region.bbox)} for region in regions]}
 
 

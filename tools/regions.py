@@ -8,6 +8,8 @@ Crop and ZoomIn keep the contract of the TACO reference: a yellow box of 4 px is
 margin, the box x 1.5 about its centre, so that the model sees where it looked.
 """
 
+import itertools
+from collections.abc import Iterable
 from typing import Annotated, Any, NotRequired
 
 from PIL import Image, ImageDraw, ImageFont
@@ -84,10 +86,15 @@ def VisualizeRegionsOnImage(image: Image.Image, regions: Annotated[list[Labelled
     Returns:
         image: The image with the boxes.
     """
+    return {"image": with_boxes(image, [(region["bbox"], region.get("label", "")) for region in regions])}
+
+
+def with_boxes(image: Image.Image, boxes: Iterable[tuple[list[float], str]]) -> Image.Image:
+    """A copy of the image with labelled boxes, each in the next colour."""
     drawn = image.copy()
-    for index, region in enumerate(regions):
-        draw_box(drawn, region["bbox"], region.get("label", ""), COLOURS[index % len(COLOURS)])
-    return {"image": drawn}
+    for (bbox, label), colour in zip(boxes, itertools.cycle(COLOURS), strict=False):
+        draw_box(drawn, bbox, label, colour)
+    return drawn
 
 
 def draw_box(image: Image.Image, bbox: list[float], label: str = "", colour: str = COLOURS[0]) -> None:
@@ -115,9 +122,7 @@ def _draw_label(image: Image.Image, corner: tuple[int, int], label: str, colour:
 
 
 def _crop(image: Image.Image, bbox: list[float]) -> Image.Image:
-    left, top, right, bottom = pixels_of(image, bbox)
-    if right - left < 1 or bottom - top < 1:
-        raise ToolError(f"The bbox {bbox} is less than one pixel of the {image.width}x{image.height} image. Use a larger bbox.")
+    whole_pixels_of(image, bbox)
     marked = image.copy()
     draw_box(marked, bbox)
     return marked.crop(pixels_of(image, _with_margin(bbox)))
@@ -132,4 +137,12 @@ def _with_margin(bbox: list[float]) -> list[float]:
 def pixels_of(image: Image.Image, bbox: list[float]) -> tuple[int, int, int, int]:
     """A box in pixels, truncated as in the reference; 0.29 * 100 is 29 here, not 28."""
     left, top, right, bottom = (int(side * length + 1e-6) for side, length in zip(bbox, image.size * 2, strict=True))
+    return left, top, right, bottom
+
+
+def whole_pixels_of(image: Image.Image, bbox: list[float]) -> tuple[int, int, int, int]:
+    """The same of a box that holds a pixel at least; ToolError of any other."""
+    left, top, right, bottom = pixels_of(image, bbox)
+    if right - left < 1 or bottom - top < 1:
+        raise ToolError(f"The bbox {bbox} is less than one pixel of the {image.width}x{image.height} image. Use a larger bbox.")
     return left, top, right, bottom
