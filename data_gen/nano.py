@@ -42,6 +42,9 @@ GRIDS: list[list[int]] = []
 LATENTS = 16
 MAX_LENGTH = 1024
 BATCH = 24
+DIRECT_BATCH, DIRECT_QUESTIONS = 84, 9
+"""Traces without tools have a quarter of the tokens: with so many a step, as many steps are as many tokens. Nine questions about
+a picture in place of four, so that drawing keeps up; a step still sees more pictures than one with tools does."""
 POOL = 768
 """Traces of a pool: 32 batches, so that the questions about one image hardly meet in one. Copying needs many names a batch."""
 SEED, EVAL_SEED = 1, 900_001
@@ -211,7 +214,7 @@ def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Tra
     _, low, high = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
     pixels = round(POOL * PIXEL_SHARE)
     # Only pixel questions need many pictures, and drawing them is what costs.
-    parts = ((POOL - pixels, TOOL_TYPES, 4, 0), (pixels, PIXEL_TYPES, 1, 1))
+    parts = ((POOL - pixels, TOOL_TYPES, DIRECT_QUESTIONS if direct else 4, 0), (pixels, PIXEL_TYPES, 1, 1))
     traces: list[Trace] = []
     for count, chosen, questions, which in parts:
         stream = stream_traces(
@@ -247,8 +250,9 @@ class Journal(TrainerCallback):
             print(json.dumps({key: value for key, value in line.items() if "/" not in key}), flush=True)
 
 
-def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
+def settings(out: Path, steps: int, *, direct: bool = False, **changes: Any) -> TrainConfig:
     """The training settings of nano."""
+    batch = DIRECT_BATCH if direct else BATCH
     values: dict[str, Any] = {
         "model": str(out / "start"),
         "optimizer": "muon",
@@ -260,10 +264,10 @@ def settings(out: Path, steps: int, **changes: Any) -> TrainConfig:
         "schedule": "wsd",
         "warmup": 100,
         "steps": steps,
-        "batch_size": BATCH,
+        "batch_size": batch,
         "max_length": MAX_LENGTH,
         "workers": 1,
-        "prefetch": -(-POOL // BATCH),  # else the worker rests until a pool is used up, and the training until the next is made
+        "prefetch": -(-POOL // batch),  # else the worker rests until a pool is used up, and the training until the next is made
         "seed": SEED,
         "log_every": 50,
         "eval_every": 250,
@@ -292,7 +296,7 @@ def start(out: Path, *, see: bool = True) -> None:
 def run(out: Path, steps: int, *, direct: bool = False, resume: bool = False, **changes: Any) -> Path:
     """Train for so many steps; gives the directory of the model. `changes` are settings of `TrainConfig`."""
     start(out)
-    config = settings(out, steps, **changes)
+    config = settings(out, steps, direct=direct, **changes)
     pools = -(-steps * config.batch_size * config.accumulation // POOL)
     source = functools.partial(pool, pools=pools, direct=direct)
     (out / "run.json").write_text(json.dumps({"steps": steps, "direct": direct}))
@@ -306,7 +310,7 @@ def steps_in(minutes: float, out: Path, direct: bool) -> int:
     times = []
     for steps in (4, 16):
         began = time.perf_counter()
-        config = settings(trial, steps, output_dir=str(trial / f"model-{steps}"), eval_every=0, save_every=10_000)
+        config = settings(trial, steps, direct=direct, output_dir=str(trial / f"model-{steps}"), eval_every=0, save_every=10_000)
         train(config, functools.partial(pool, pools=0, direct=direct))
         times.append(time.perf_counter() - began)
     return max(50, int(minutes * 60 / max(1e-3, (times[1] - times[0]) / 12)))
@@ -370,7 +374,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.steps is None and chosen.resume and plan.exists():
         chosen.steps = json.loads(plan.read_text())["steps"]
     steps = chosen.steps or steps_in(chosen.minutes or 60, chosen.out, chosen.direct)
-    print(f"{steps} steps of {BATCH} examples", flush=True)
+    print(f"{steps} steps", flush=True)
     print(run(chosen.out, steps, direct=chosen.direct, resume=chosen.resume))
 
 
