@@ -15,6 +15,7 @@ from taco.console import BAD_USE, FAILED, fail, plain_errors, progress
 
 if TYPE_CHECKING:
     from taco.agent import Agent, Finished
+    from taco.tools import Tool
     from taco.trace import Task
 
 app = typer.Typer(
@@ -33,6 +34,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BaseUrl = Annotated[Optional[str], typer.Option(help="Address of the endpoint, for openai:NAME.")]
 MaxSteps = Annotated[int, typer.Option(min=1, help="Replies of one run.")]
+OwnTools = Annotated[
+    Optional[list[str]], typer.Option("--tools", metavar="MODULE:ATTRIBUTE", help="Also offer tools of your own.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -59,6 +63,7 @@ def ask(
     dtype: Dtype = "auto",
     base_url: BaseUrl = None,
     max_steps: MaxSteps = 10,
+    own_tools: OwnTools = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Let an image be given by its URL.")] = False,
 ) -> None:
     """Ask a question about images and see how it is answered, step by step.
@@ -71,7 +76,7 @@ def ask(
     if os.path.isfile(question):  # never raises, however long the question
         fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
     with plain_errors():
-        agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls)
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, allow_urls)
         finished: Finished | None = None
         for event in agent.stream(question, images):
             if isinstance(event, Finished):
@@ -99,6 +104,7 @@ def run(
     dtype: Dtype = "auto",
     base_url: BaseUrl = None,
     max_steps: MaxSteps = 10,
+    own_tools: OwnTools = None,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first so many tasks.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +115,7 @@ def run(
 
         wanted = list(read_tasks(tasks))[:limit]
         _distinct(wanted)
-        agent = _agent(model, adapter, device, dtype, base_url, max_steps, allow_urls=False)
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools)
         left, failed = unfinished(wanted, out, agent.model.name), 0
         if left:
             with progress(len(left), "tasks") as advance:
@@ -177,14 +183,33 @@ def train(
     typer.echo(f"Saved in {out}. Use it: taco ask --model {out} IMAGE QUESTION")
 
 
+@app.command()
+def mcp(
+    images: Annotated[Optional[Path], typer.Option(help="A folder whose images are there from the start.")] = None,
+    own_tools: OwnTools = None,
+) -> None:
+    """Serve the tools to another program over standard input and output (Model Context Protocol)."""
+    with plain_errors():
+        from taco.tools import ImageStore, Toolbox, default_toolbox
+
+        try:
+            from taco.tools.mcp import images_in, serve
+        except ModuleNotFoundError as error:
+            fail(str(error), FAILED)
+        files = images_in(images) if images else []
+        toolbox, store = Toolbox([*default_toolbox(), *_own(own_tools)]), ImageStore(files)
+        serve(toolbox, store, [file.name for file in files])
+
+
 @tools_app.callback(invoke_without_command=True)
-def tools(context: typer.Context, as_json: AsJson = False) -> None:
+def tools(context: typer.Context, own_tools: OwnTools = None, as_json: AsJson = False) -> None:
     """List the tools: name, back end, and whether it can run here."""
     if context.invoked_subcommand is not None:
         return
     from taco.tools import all_tools
 
-    rows = [(item, item.unavailable()) for item in all_tools()]
+    with plain_errors():
+        rows = [(item, item.unavailable()) for item in [*all_tools(), *_own(own_tools)]]
     if as_json:
         table = [item.schema()["function"] | {"backend": item.backend, "unavailable": remedy} for item, remedy in rows]
         typer.echo(json.dumps(table, ensure_ascii=False))
@@ -203,6 +228,7 @@ def run_tool(
         Optional[list[str]], typer.Argument(metavar="KEY=VALUE...", help="image=FILE for an image; JSON else.")
     ] = None,
     save: Annotated[Optional[Path], typer.Option(help="Folder for the images that the tool makes.")] = None,
+    own_tools: OwnTools = None,
     as_json: AsJson = False,
 ) -> None:
     """Run one tool alone and print its observation."""
@@ -210,7 +236,7 @@ def run_tool(
     from taco.tools.regions import VisualizeRegionsOnImage  # not offered to models, but a person may want it
 
     with plain_errors():
-        toolbox, images = Toolbox([*all_tools(), VisualizeRegionsOnImage]).select([name]), ImageStore()
+        toolbox, images = Toolbox([*all_tools(), VisualizeRegionsOnImage, *_own(own_tools)]).select([name]), ImageStore()
         if remedy := toolbox[name].unavailable():
             fail(f"{name} cannot run here. {remedy}", FAILED)
         values = _tool_arguments(toolbox[name], arguments or [], images)
@@ -235,13 +261,25 @@ def _agent(
     dtype: str,
     base_url: str | None,
     max_steps: int,
-    allow_urls: bool,
+    own_tools: list[str] | None,
+    allow_urls: bool = False,
 ) -> "Agent":
     from taco.agent import Agent
     from taco.models import load_model
 
-    chat_model = load_model(model, adapter=adapter, device=device, dtype=dtype, base_url=base_url)
-    return Agent(chat_model, max_steps=max_steps, allow_urls=allow_urls)
+    own = _own(own_tools)  # before the model: a misspelt name should not take its time
+    agent = Agent(
+        load_model(model, adapter=adapter, device=device, dtype=dtype, base_url=base_url),
+        max_steps=max_steps,
+        allow_urls=allow_urls,
+    )
+    return Agent(agent.model, [*agent.toolbox, *own], max_steps=max_steps, allow_urls=allow_urls) if own else agent
+
+
+def _own(where: list[str] | None) -> "list[Tool]":
+    from taco.tools import load_tools
+
+    return [item for each in where or [] for item in load_tools(each)]
 
 
 def _show(event: Any) -> None:

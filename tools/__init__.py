@@ -9,7 +9,7 @@ from taco.tools.action import Action, Observation, ToolError
 from taco.tools.finding import Finding
 from taco.tools.images import ImageError, ImageStore, open_image
 from taco.tools.tool import Box, Tool, tool
-from taco.tools.toolbox import Toolbox, all_tools, default_toolbox
+from taco.tools.toolbox import Toolbox, all_tools, default_toolbox, load_tools
 
 __all__ = [
     "Action",
@@ -23,6 +23,7 @@ __all__ = [
     "Toolbox",
     "all_tools",
     "default_toolbox",
+    "load_tools",
     "open_image",
     "tool",
 ]

@@ -35,6 +35,11 @@ class Finding(BaseModel):
         return self.code != "IFE.repaired"
 
 
+MAX_TOLD = 3
+
+
 def feedback(findings: Iterable[Finding]) -> str:
-    """What the model is told, one sentence after the other."""
-    return " ".join(f"{finding.code}: {finding.message} {finding.hint}".strip() for finding in findings if finding.stops)
+    """What the model is told, one sentence after the other; of many faults the first `MAX_TOLD`, and how many more there are."""
+    told = [f"{finding.code}: {finding.message} {finding.hint}".strip() for finding in findings if finding.stops]
+    more = [f"And {len(told) - MAX_TOLD} more."] if len(told) > MAX_TOLD else []
+    return " ".join([*told[:MAX_TOLD], *more])

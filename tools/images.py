@@ -5,18 +5,20 @@
 ((640, 480), 'image-1')
 """
 
+import base64
 import hashlib
 import io
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from taco.tools.action import ToolError
-from taco.tools.network import NetworkError, fetch
+from taco.tools.isolation import run_isolated
+from taco.tools.network import fetch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,8 @@ MAX_BYTES = 100_000_000
 """Bytes of the largest file or download."""
 URL_TIMEOUT = 60.0
 """Seconds that a download may take."""
+DECODE_SECONDS = 20.0
+"""Seconds that decoding a stranger's image may take, in the worker."""
 
 ImageSource = Union[str, os.PathLike[str], bytes, Image.Image, "np.ndarray"]
 """What a *caller* may hand in. A string that a model wrote is never one: it is looked up as a name."""
@@ -57,7 +61,7 @@ def open_image(source: ImageSource, *, allow_urls: bool = False) -> Image.Image:
         if len(text) > 4096 or "\0" in text:
             raise ImageError(f"{text[:40]!r}... is no path: it has {len(text):,} characters. Check the path of the image.")
         if text.lower().startswith(("http://", "https://")):
-            return _decode(_download(text, allow_urls), text)
+            return _download(text, allow_urls)
         return _decode(_read(Path(text)), text)
     if hasattr(source, "__array_interface__"):
         return _normalize(_from_array(source), "the array")
@@ -134,12 +138,35 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _download(url: str, allowed: bool) -> bytes:
+def _download(url: str, allowed: bool) -> Image.Image:
     if not allowed:
         raise ImageError(f"{url} is a URL; URLs are fetched only when allowed (allow_urls=True, or --allow-urls).")
+    return _elsewhere(fetch_image, {"url": url}, URL_TIMEOUT + DECODE_SECONDS)
+
+
+def open_foreign(data: bytes) -> Image.Image:
+    """Decode what came from a stranger, in the worker process: a fault in a decoder does its harm there.
+
+    Raises:
+        ImageError: As `open_image` does, or if decoding took longer than DECODE_SECONDS or ended the worker.
+    """
+    return _elsewhere(decode_image, {"data": base64.b64encode(data).decode()}, DECODE_SECONDS)
+
+
+def fetch_image(url: str) -> dict[str, Image.Image]:
+    """Fetch and decode; runs in the worker."""
+    return {"image": _decode(fetch(url, max_bytes=MAX_BYTES, timeout=URL_TIMEOUT), url)}
+
+
+def decode_image(data: str) -> dict[str, Image.Image]:
+    """Decode base64; runs in the worker."""
+    return {"image": _decode(base64.b64decode(data), "the given data")}
+
+
+def _elsewhere(function: Callable[..., dict[str, Image.Image]], arguments: dict[str, str], deadline: float) -> Image.Image:
     try:
-        return fetch(url, max_bytes=MAX_BYTES, timeout=URL_TIMEOUT)
-    except NetworkError as error:
+        return run_isolated(function, arguments, deadline)["image"]  # type: ignore[no-any-return]
+    except ToolError as error:
         raise ImageError(str(error)) from None
 
 

@@ -4,13 +4,17 @@
 {'answer': '42'}
 """
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from taco.tools.tool import tool
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
 
 @tool
-def Terminate(answer: str | int | float | bool) -> dict[str, Any]:
+def Terminate(answer: str | int | Number | bool) -> dict[str, Any]:
     """Gives the final answer and ends the task. Call it once, last, alone or after the other actions.
 
     Args:

@@ -58,6 +58,7 @@ class Tool:
     Attributes:
         name: What the model calls it.
         description: First part of the function's docstring.
+        returns: Keys of the result and what they hold, from its ``Returns:``.
         backend: What does the work, for example ``rapidocr 3.10``: recorded in every trace.
         image_arguments: Names of the arguments that are images (or lists of images).
         memoized: Whether a toolbox may give the result of an equal call on equal pixels again.
@@ -81,7 +82,7 @@ class Tool:
         self.description = (doc.description or "").strip()
         if not self.description:
             raise ValueError(f"Tool {self.name} has no docstring. Its first lines tell the model what it does.")
-        self.returns = (doc.returns.description or "").strip() if doc.returns else ""
+        self.returns = _documented_keys(doc.returns)
         if isolated and ("<locals>" in function.__qualname__ or function.__module__ == "__main__"):
             raise ValueError(
                 f"Tool {self.name} is isolated, so its function must stand on a module's top level, in a file to import."
@@ -102,7 +103,7 @@ class Tool:
 
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI's function form."""
-        parameters = _without_titles(self._model.model_json_schema())
+        parameters = without_titles(self._model.model_json_schema())
         parameters.setdefault("properties", {})
         parameters.pop("description", None)
         return {
@@ -148,6 +149,12 @@ class Tool:
             result = {key: next((name for name, image in given if image is value), value) for key, value in result.items()}
         return result
 
+    def to_smolagents(self) -> Any:
+        """The tool for a smolagents agent, where images are PIL images. Needs the package ``smolagents``."""
+        from taco.tools.smolagents import AdaptedTool
+
+        return AdaptedTool(self)
+
     def _arguments_model(self, descriptions: Mapping[str, str]) -> type[BaseModel]:
         hints = typing.get_type_hints(self.function, include_extras=True)
         fields: dict[str, Any] = {}
@@ -170,7 +177,7 @@ class Tool:
         valid = list(self._model.model_fields) if len(place) == 1 else []
         hint = f"Its arguments are: {', '.join(valid)}." if valid else ""
         if kind == "extra_forbidden":
-            near = difflib.get_close_matches(str(place[-1]), valid, n=1)
+            near = difflib.get_close_matches(str(place[-1])[:100], valid, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else hint
             return Finding(code="IAN", where=where, message=f"{owner} has no argument {short(place[-1])}.", hint=hint)
         if kind == "missing":
@@ -179,6 +186,15 @@ class Tool:
         first, *others = (detail["msg"] for detail in details)
         fault = " or ".join([first[0].lower() + first[1:], *(other.removeprefix("Input should be ") for other in others)])
         return Finding(code=code, where=where, message=f"{self.name}: {where} is {short(value)}: {fault}.")
+
+
+def _documented_keys(returns: docstring_parser.DocstringReturns | None) -> dict[str, str]:
+    """``key: what it holds`` of each line; the parser takes the first key for a type."""
+    if returns is None:
+        return {}
+    text = f"{returns.type_name}: {returns.description}" if returns.type_name else returns.description or ""
+    pairs = (line.partition(": ") for line in text.splitlines())
+    return {key: meaning for key, colon, meaning in pairs if colon and key.isidentifier()}
 
 
 def _place(detail: ErrorDetails, arguments: Mapping[str, Any]) -> tuple[int | str, ...]:
@@ -257,16 +273,16 @@ def _images_to_names(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _without_titles(schema: Any) -> Any:
+def without_titles(schema: Any) -> Any:
     """pydantic writes a title into every node; they cost the model tokens and say nothing."""
     if isinstance(schema, dict):
         return {
-            key: {name: _without_titles(node) for name, node in value.items()} if key == "properties" else _without_titles(value)
+            key: {name: without_titles(node) for name, node in value.items()} if key == "properties" else without_titles(value)
             for key, value in schema.items()
             if key != "title"
         }
     if isinstance(schema, list):
-        return [_without_titles(item) for item in schema]
+        return [without_titles(item) for item in schema]
     return schema
 
 

@@ -6,8 +6,12 @@
 """
 
 import difflib
+import importlib
+import inspect
 import json
 import math
+import os
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -22,6 +26,9 @@ from taco.tools.tool import Tool, short
 
 MAX_OBSERVATION_CHARS = 20_000
 """Characters of JSON that an observation may have; a longer one becomes an error that says so."""
+
+MAX_NAME = 100
+"""Characters of a name that are compared with those that there are."""
 
 MAX_RESULT_BYTES = 256_000_000
 """Of results that a toolbox remembers, so that the same call on the same pixels is not worked out again."""
@@ -44,6 +51,17 @@ class Toolbox:
                 raise ValueError(f"Two tools are named {item.name!r}; a toolbox needs distinct names.")
             self._tools[item.name] = item
         self._results: Memo[tuple[Any, ...], Any] = Memo(MAX_RESULT_BYTES, _bytes)
+
+    @classmethod
+    def from_mcp(cls, command: Sequence[str] | str) -> "Toolbox":
+        """The tools of another MCP server, started by its command. Needs ``taco-lmm[mcp]``; see `taco.tools.mcp`.
+
+        Raises:
+            ToolError: If the server cannot be started or used.
+        """
+        from taco.tools.mcp import tools_of
+
+        return cls(tools_of(command))
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
@@ -86,7 +104,7 @@ class Toolbox:
                 so the same box on a new image is no repeat.
         """
         if action.name not in self:
-            near = difflib.get_close_matches(action.name, self.names, n=1)
+            near = difflib.get_close_matches(action.name[:MAX_NAME], self.names, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"The tools are: {', '.join(self.names)}."
             return [Finding(code="IFN", where="name", message=f"There is no tool named {short(action.name)}.", hint=hint)]
         item = self[action.name]
@@ -145,6 +163,37 @@ def all_tools() -> list[Tool]:
         make_query_language_model(), GetImageToImagesSimilarity, GetImageToTextsSimilarity, GetTextToImagesSimilarity,
         DetectFaces, QueryKnowledgeBase, Calculate, SolveMathEquation, Terminate,
     ]  # fmt: skip
+
+
+def load_tools(where: str) -> list[Tool]:
+    """Tools of somebody's own module.
+
+    Args:
+        where: ``module:attribute``; the module may stand in the current directory. The attribute is a `Tool`, a `Toolbox`, a
+            list of tools, or a plain typed function with a Google docstring.
+
+    Raises:
+        ValueError: If there is no such module or attribute, or it is something else.
+    """
+    module_name, _, attribute = where.partition(":")
+    if not (module_name and attribute):
+        raise ValueError(f"{where!r} is not MODULE:ATTRIBUTE. Example: my_tools:brightness")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"There is no module {module_name}. It is searched in the current directory and where Python looks."
+        ) from None
+    except AttributeError:
+        raise ValueError(f"The module {module_name} has no {attribute}.") from None
+    tools = [found] if isinstance(found, Tool) or inspect.isfunction(found) else found
+    if not isinstance(tools, Iterable) or isinstance(tools, str):
+        raise ValueError(f"{where} is a {type(found).__name__}; a tool, a toolbox, a list of tools or a function is needed.")
+    return [item if isinstance(item, Tool) else Tool(item) for item in tools]
 
 
 def _unknown_images(names: list[tuple[str, str]], images: Collection[str]) -> list[Finding]:

@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from taco.training.config import LoraSettings, TrainConfig, read_config
     from taco.training.data import Encoder, TooLong
+    from taco.training.environment import Environment, make_environment
     from taco.training.trainer import run_config, train
 
 _HOME = {
     "LoraSettings": "config", "TrainConfig": "config", "read_config": "config", "Encoder": "data", "TooLong": "data",
-    "run_config": "trainer", "train": "trainer",
+    "Environment": "environment", "make_environment": "environment", "run_config": "trainer", "train": "trainer",
 }  # fmt: skip
 
-__all__ = ["Encoder", "LoraSettings", "TooLong", "TrainConfig", "read_config", "run_config", "train"]
+__all__ = [
+    "Encoder",
+    "Environment",
+    "LoraSettings",
+    "TooLong",
+    "TrainConfig",
+    "make_environment",
+    "read_config",
+    "run_config",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

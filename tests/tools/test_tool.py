@@ -89,7 +89,7 @@ def test_schema() -> None:
 
 
 def test_describes_itself() -> None:
-    assert (compare.name, compare.backend, compare.returns) == ("Compare", "pixels 1.0", "The sizes of all images.")
+    assert (compare.name, compare.backend, compare.returns) == ("Compare", "pixels 1.0", {"sizes": "The sizes of all images."})
     assert compare.image_arguments == ["image", "other_images"]
     assert compare.unavailable() is None
 

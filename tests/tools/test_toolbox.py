@@ -4,6 +4,7 @@ Run: pytest tests/tools/test_toolbox.py
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 from taco.tools.action import Action, ToolError
 from taco.tools.finding import CODES, Finding, feedback
 from taco.tools.images import ImageStore
+from taco.tools.terminate import Terminate
 from taco.tools.tool import Box, tool
-from taco.tools.toolbox import MAX_OBSERVATION_CHARS, Toolbox, all_tools, default_toolbox
+from taco.tools.toolbox import MAX_OBSERVATION_CHARS, Toolbox, all_tools, default_toolbox, load_tools
 
 
 @tool
@@ -313,3 +315,84 @@ class TestFinding:
         repaired = Finding(code="IFE.repaired", where="", message="A comma was removed.")
         wrong = Finding(code="IFN", where="name", message="No.", hint="Yes.")
         assert (repaired.stops, wrong.stops, feedback([repaired, wrong])) == (False, True, "IFN: No. Yes.")
+
+
+def test_of_many_faults_the_first_are_told() -> None:
+    findings = [Finding(code="IAT", where="", message=f"Fault {number}.") for number in range(10_000)]
+    assert feedback(findings) == "IAT: Fault 0. IAT: Fault 1. IAT: Fault 2. And 9997 more."
+
+
+@pytest.mark.parametrize("answer", [float("nan"), float("inf"), None, [], {}])
+def test_an_answer_is_a_text_or_a_number(answer: Any) -> None:
+    [finding] = Toolbox([Terminate]).check(Action(name="Terminate", arguments={"answer": answer}))
+    assert finding.code == "IAT"
+
+
+OWN = '''
+from typing import Any
+from taco.tools import Toolbox, tool
+
+@tool
+def Double(number: float) -> dict[str, Any]:
+    """Doubles a number.
+
+    Args:
+        number: The number.
+    """
+    return {"result": 2 * number}
+
+def Halve(number: float) -> dict[str, Any]:
+    """Halves a number.
+
+    Args:
+        number: The number.
+    """
+    return {"result": number / 2}
+
+both = [Double, Halve]
+box = Toolbox([Double])
+number = 3
+text = "Double"
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_tools_of_a_test.py").write_text(OWN)
+    (tmp_path / "needs_another.py").write_text("import nowhere_to_be_found")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("attribute", "names"), [("Double", ["Double"]), ("Halve", ["Halve"]), ("both", ["Double", "Halve"]), ("box", ["Double"])]
+)
+def test_own_tools_are_loaded_from_a_module_of_the_current_directory(attribute: str, names: list[str]) -> None:
+    toolbox = Toolbox(load_tools(f"own_tools_of_a_test:{attribute}"))
+    assert toolbox.names == names
+    assert toolbox.execute(Action(name=names[0], arguments={"number": 4})).content == {"result": 8 if names[0] == "Double" else 2}
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("own_tools_of_a_test", "is not MODULE:ATTRIBUTE"),
+        (":Double", "is not MODULE:ATTRIBUTE"),
+        ("no_such_module:Double", "no module no_such_module"),
+        ("own_tools_of_a_test.part:Double", "no module own_tools_of_a_test.part"),
+        ("own_tools_of_a_test:Triple", "has no Triple"),
+        ("own_tools_of_a_test:number", "is a int"),
+        ("own_tools_of_a_test:text", "is a str"),
+    ],
+)
+def test_what_is_no_tool_of_anybodys_is_said_to_be_none(where: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        load_tools(where)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_module_that_itself_misses_another_says_which() -> None:
+    with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
+        load_tools("needs_another:tool")
