@@ -22,6 +22,8 @@ from taco.lenient_json import KEY, MAX_DEPTH, SPACE, SURROGATE, Fault, Stop, end
 from taco.tools.action import Action
 from taco.tools.finding import Finding
 
+MAX_MENDED = 100_000
+"""Characters of a reply that is searched and mended; a longer one is read only if it is clean JSON."""
 MAX_BROKEN = 8
 """Broken objects in the prose before the reply that are passed over."""
 
@@ -62,7 +64,7 @@ def parse_reply(text: str) -> Reply:
         found = _Found(value, {}) if _is_reply(value) or _is_calls(value) else None
         stop = None
     except ValueError:
-        found, stop = _find(text)
+        found, stop = _find(text) if len(text) <= MAX_MENDED else (None, None)
     return _interpret(found) if found else Reply(findings=(_no_reply(text, stop),))
 
 
@@ -160,6 +162,9 @@ def _is_fragment(text: str, start: int, end: int) -> bool:
 def _no_reply(text: str, stop: Stop | None) -> Finding:
     if not text.strip():
         return Finding(code="IFE", where="", message="The reply is empty.", hint=_RESEND)
+    if len(text) > MAX_MENDED:
+        message = f"The reply has {len(text):,} characters and is no clean JSON; over {MAX_MENDED:,} nothing is mended."
+        return Finding(code="IFE", where="", message=message, hint=_RESEND)
     if stop is None:
         return Finding(code="IFE", where="", message="The reply has no JSON object with thought and actions.", hint=_RESEND)
     message = "The reply ends inside its JSON." if stop.cut else f"The JSON cannot be read from character {stop.position} on."

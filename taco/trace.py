@@ -166,7 +166,7 @@ def _image_file(sha256: str) -> ImageFile:
 def inside(file: str) -> str:
     """The path, if it is relative and stays within its folder; a line of a file must not reach other files."""
     path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file:
+    if not path.parts or path.is_absolute() or ".." in path.parts or any(sign in file for sign in "\\:\0"):
         raise ValueError(f"{file!r} is not a path relative to the folder of the line")
     return file
 

@@ -31,12 +31,16 @@ COLOURS = ("yellow", "red", "lime", "cyan", "magenta", "orange", "deepskyblue", 
 ZoomFactor = Annotated[float, Field(gt=1, le=MAX_ZOOM, allow_inf_nan=False)]
 
 
+MAX_REGIONS = 100
+"""Boxes that are drawn on one image."""
+
+
 @with_config({"extra": "forbid"})
 class LabelledBox(TypedDict):
     """A region as OCR and the locating tools return it."""
 
     bbox: Box
-    label: NotRequired[str]
+    label: NotRequired[Annotated[str, Field(max_length=200)]]
     score: NotRequired[float]
 
 
@@ -76,7 +80,9 @@ def ZoomIn(image: Image.Image, bbox: Box, zoom_factor: ZoomFactor) -> dict[str, 
 
 
 @tool
-def VisualizeRegionsOnImage(image: Image.Image, regions: Annotated[list[LabelledBox], Field(min_length=1)]) -> dict[str, Any]:
+def VisualizeRegionsOnImage(
+    image: Image.Image, regions: Annotated[list[LabelledBox], Field(min_length=1, max_length=MAX_REGIONS)]
+) -> dict[str, Any]:
     """Draws labelled boxes on an image.
 
     Args:

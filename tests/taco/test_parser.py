@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taco.parser import Reply, parse_reply
+from taco.parser import MAX_MENDED, Reply, parse_reply
 from taco.prompts import reply_text
 from taco.tools.action import Action
 
@@ -222,9 +222,19 @@ OPENINGS = ["{", "[", "[{", '{"a":', "{“", '{"', "{/*", "{a:“", '{"a":"x" ',
 
 @pytest.mark.parametrize("unit", OPENINGS)
 def test_a_megabyte_of_openings(unit: str) -> None:
-    # No time is asserted: what is not linear would not end.
-    for text in (unit * (1_000_000 // len(unit)), '{"thought": "' + unit * (1_000_000 // len(unit))):
-        assert parse_reply(text).actions == ()
+    # No time is asserted: what is not linear would not end. Beyond `MAX_MENDED` nothing is searched.
+    for size in (MAX_MENDED - 20, 1_000_000):
+        for text in (unit * (size // len(unit)), '{"thought": "' + unit * (size // len(unit))):
+            assert parse_reply(text).actions == ()
+
+
+def test_a_long_reply_is_read_where_it_is_clean() -> None:
+    thought = "x" * MAX_MENDED
+    clean = reply_text(thought, [OCR])
+    assert parse_reply(clean).actions == (OCR,)
+    [finding] = parse_reply(f"Well, {clean}").findings
+    assert finding.code == "IFE"
+    assert "over 100,000 nothing is mended" in finding.message
 
 
 # --- Properties ---

@@ -1,4 +1,4 @@
-"""Tiny random models, saved in the layout of the real checkpoints."""
+"""Tiny random models, saved in the layout of the real checkpoints, and a small encyclopedia."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,18 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return root / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def yunet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnx")
+    return yunet_file(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("libzim")
+    return archive_file(tmp_path_factory.mktemp("archive"))
 
 
 def depth_anything() -> tuple[Any, ...]:
@@ -151,3 +163,79 @@ def letters(*special: str) -> dict[str, int]:
 
 
 MAKERS = {maker.__name__: maker for maker in (depth_anything, grounding_dino, owlv2, clip, siglip, florence2)}
+
+
+def yunet_file(folder: Path) -> Path:
+    """A network of YuNet's inputs and outputs that takes each white cell of a grid of 32 pixels for a face."""
+    import numpy as np
+    import onnx
+
+    helper, kind = onnx.helper, onnx.TensorProto
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    outputs: list[Any] = []
+
+    def constant(name: str, value: Any) -> str:
+        constants.append(onnx.numpy_helper.from_array(value, name))
+        return name
+
+    for stride in (8, 16, 32):
+        brightness = np.full((1, 3, stride, stride), 1 / (3 * 255 * stride**2), np.float32)
+        seen = brightness if stride == 32 else brightness * 0  # only cells of 32 pixels count
+        fields = {"cls": (seen, [0.0]), "obj": (seen * 0, [1.0]), "bbox": (0, [0.5, 0.5, 0, 0]), "kps": (0, [0.0] * 10)}
+        for field, (weights, bias) in fields.items():
+            name, width = f"{field}_{stride}", len(bias)
+            kernel = weights if isinstance(weights, np.ndarray) else np.zeros((width, 3, stride, stride), np.float32)
+            names = [constant(f"w_{name}", kernel), constant(f"b_{name}", np.array(bias, np.float32))]
+            nodes += [
+                helper.make_node("Conv", ["input", *names], [f"c_{name}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+                helper.make_node("Transpose", [f"c_{name}"], [f"t_{name}"], perm=[0, 2, 3, 1]),
+                helper.make_node("Reshape", [f"t_{name}", constant(f"s_{name}", np.array([1, -1, width]))], [name]),
+            ]
+            outputs.append(helper.make_tensor_value_info(name, kind.FLOAT, [1, None, width]))
+    images = helper.make_tensor_value_info("input", kind.FLOAT, [1, 3, None, None])
+    graph = helper.make_graph(nodes, "faces", [images], outputs, constants)
+    path = folder / "yunet_tiny.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+ARTICLES = {
+    "Eiffel Tower": "<table><tr><td><p>Height 330 m</p></td></tr></table><p> </p><p>The <b>Eiffel Tower</b> is a tower in Paris."
+    "<sup>[1]</sup> It was built by G. Eiffel's company in 1889! It is 330 m high.</p>",
+    "Tea": "<h1>Tea</h1><style>p {color: red}</style><p>Tea is a drink.</p>",
+    "Empty": "<h1>Nothing here</h1>",
+}
+
+
+def archive_file(folder: Path) -> Path:
+    """A ZIM archive with `ARTICLES`, a redirect, and an index of its text."""
+    from libzim import writer
+
+    class Page(writer.Item):  # type: ignore[name-defined, misc]
+        def __init__(self, title: str, body: str) -> None:
+            super().__init__()
+            self.title, self.body = title, body
+
+        def get_path(self) -> str:
+            return str(self.title.replace(" ", "_"))
+
+        def get_title(self) -> str:
+            return str(self.title)
+
+        def get_mimetype(self) -> str:
+            return "text/html"
+
+        def get_contentprovider(self) -> Any:
+            return writer.StringProvider(f"<html><body>{self.body}</body></html>")
+
+        def get_hints(self) -> dict[Any, int]:
+            return {writer.Hint.FRONT_ARTICLE: 1}
+
+    path = folder / "small.zim"
+    with writer.Creator(str(path)).config_indexing(True, "eng") as creator:
+        creator.set_mainpath("Tea")
+        for title, body in ARTICLES.items():
+            creator.add_item(Page(title, body))
+        creator.add_redirection("Iron_Lady", "Iron Lady", "Eiffel_Tower", {writer.Hint.FRONT_ARTICLE: 1})
+    return path

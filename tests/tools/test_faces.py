@@ -1,49 +1,12 @@
 """The detector is OpenCV's own, on a network of YuNet's inputs and outputs that takes each white cell of a grid for a face."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from taco.tools import Action, ImageStore, Observation, Toolbox
 from taco.tools.faces import DetectFaces
-
-STRIDES = (8, 16, 32)
-
-
-@pytest.fixture(scope="module")
-def yunet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    onnx = pytest.importorskip("onnx")
-    helper, kind = onnx.helper, onnx.TensorProto
-    nodes: list[Any] = []
-    constants: list[Any] = []
-    outputs: list[Any] = []
-
-    def constant(name: str, value: np.ndarray) -> str:
-        constants.append(onnx.numpy_helper.from_array(value, name))
-        return name
-
-    for stride in STRIDES:
-        brightness = np.full((1, 3, stride, stride), 1 / (3 * 255 * stride**2), np.float32)
-        seen = brightness if stride == 32 else brightness * 0  # only cells of 32 pixels count
-        fields = {"cls": (seen, [0.0]), "obj": (seen * 0, [1.0]), "bbox": (0, [0.5, 0.5, 0, 0]), "kps": (0, [0.0] * 10)}
-        for field, (weights, bias) in fields.items():
-            name, width = f"{field}_{stride}", len(bias)
-            kernel = weights if isinstance(weights, np.ndarray) else np.zeros((width, 3, stride, stride), np.float32)
-            names = [constant(f"w_{name}", kernel), constant(f"b_{name}", np.array(bias, np.float32))]
-            nodes += [
-                helper.make_node("Conv", ["input", *names], [f"c_{name}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
-                helper.make_node("Transpose", [f"c_{name}"], [f"t_{name}"], perm=[0, 2, 3, 1]),
-                helper.make_node("Reshape", [f"t_{name}", constant(f"s_{name}", np.array([1, -1, width]))], [name]),
-            ]
-            outputs.append(helper.make_tensor_value_info(name, kind.FLOAT, [1, None, width]))
-    images = helper.make_tensor_value_info("input", kind.FLOAT, [1, 3, None, None])
-    graph = helper.make_graph(nodes, "faces", [images], outputs, constants)
-    path = tmp_path_factory.mktemp("faces") / "yunet_tiny.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-    return path
 
 
 def detect(image: Image.Image) -> tuple[Observation, ImageStore]:

@@ -8,13 +8,6 @@ import pytest
 from taco.tools import Action, Observation, Toolbox, knowledge
 from taco.tools.knowledge import QueryKnowledgeBase
 
-ARTICLES = {
-    "Eiffel Tower": "<table><tr><td><p>Height 330 m</p></td></tr></table><p> </p><p>The <b>Eiffel Tower</b> is a tower in Paris."
-    "<sup>[1]</sup> It was built by G. Eiffel's company in 1889! It is 330 m high.</p>",
-    "Tea": "<h1>Tea</h1><style>p {color: red}</style><p>Tea is a drink.</p>",
-    "Empty": "<h1>Nothing here</h1>",
-}
-
 
 def ask(query: str) -> Observation:
     return Toolbox([QueryKnowledgeBase]).execute(Action(name="QueryKnowledgeBase", arguments={"query": query}))
@@ -22,35 +15,8 @@ def ask(query: str) -> Observation:
 
 class TestZim:
     @pytest.fixture(autouse=True)
-    def _archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        writer = pytest.importorskip("libzim.writer")
-
-        class Page(writer.Item):  # type: ignore[name-defined, misc]
-            def __init__(self, title: str, body: str) -> None:
-                super().__init__()
-                self.title, self.body = title, body
-
-            def get_path(self) -> str:
-                return str(self.title.replace(" ", "_"))
-
-            def get_title(self) -> str:
-                return str(self.title)
-
-            def get_mimetype(self) -> str:
-                return "text/html"
-
-            def get_contentprovider(self) -> Any:
-                return writer.StringProvider(f"<html><body>{self.body}</body></html>")
-
-            def get_hints(self) -> dict[Any, int]:
-                return {writer.Hint.FRONT_ARTICLE: 1}
-
-        with writer.Creator(str(tmp_path / "small.zim")).config_indexing(True, "eng") as creator:
-            creator.set_mainpath("Tea")
-            for title, body in ARTICLES.items():
-                creator.add_item(Page(title, body))
-            creator.add_redirection("Iron_Lady", "Iron Lady", "Eiffel_Tower", {writer.Hint.FRONT_ARTICLE: 1})
-        monkeypatch.setenv("TACO_KNOWLEDGE", str(tmp_path / "small.zim"))
+    def _archive(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TACO_KNOWLEDGE", str(archive))
 
     @pytest.mark.parametrize("query", ["Eiffel Tower", "eiffel", "Iron Lady", "built in 1889 in Paris"])
     def test_finds_by_title_redirect_and_text(self, query: str) -> None:
