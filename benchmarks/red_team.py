@@ -311,7 +311,7 @@ def replies() -> Iterator[Case]:
         + "}}]}",
         "a million quotes": "'" * 1_000_000,
         "a million backslashes": '{"thought": "' + "\\" * 1_000_000,
-        "braces": "{" * 50_000 + "}" * 50_000,
+        "braces": "{" * 25_000 + "}" * 25_000,
         "a million braces": "{" * 500_000 + "}" * 500_000,
         "many fences": "```json\n" * 50_000,
         "NaN": '{"thought": "", "actions": [{"name": "Terminate", "arguments": {"answer": NaN}}]}',

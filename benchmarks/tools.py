@@ -43,7 +43,16 @@ GOOD: dict[str, dict[str, Any]] = {
     "Terminate": {"answer": "14"},
     "VisualizeRegionsOnImage": {"image": "image-0", "regions": [{"bbox": [0.1, 0.1, 0.9, 0.9], "label": "ball"}]},
 }
-NO_MODEL = {"Crop", "ZoomIn", "QueryLanguageModel", "Calculate", "SolveMathEquation", "Terminate", "VisualizeRegionsOnImage"}
+NO_MODEL = {
+    "QueryKnowledgeBase",
+    "Crop",
+    "ZoomIn",
+    "QueryLanguageModel",
+    "Calculate",
+    "SolveMathEquation",
+    "Terminate",
+    "VisualizeRegionsOnImage",
+}
 ANY_TEXT = {("Terminate", "answer")}
 """Arguments that take any text or number: only what is neither is refused."""
 NAMES = ["image-9", "image", "/etc/passwd", "../image-0", "https://example.org/a.png", "image-0 ", "IMAGE-0", "画像"]

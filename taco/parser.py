@@ -22,7 +22,7 @@ from taco.lenient_json import KEY, MAX_DEPTH, SPACE, SURROGATE, Fault, Stop, end
 from taco.tools.action import Action
 from taco.tools.finding import Finding
 
-MAX_MENDED = 100_000
+MAX_MENDED = 50_000
 """Characters of a reply that is searched and mended; a longer one is read only if it is clean JSON."""
 MAX_BROKEN = 8
 """Broken objects in the prose before the reply that are passed over."""

@@ -288,5 +288,5 @@ def without_titles(schema: Any) -> Any:
 
 def short(value: Any, limit: int = 80) -> str:
     """A value as a sentence shows it."""
-    text = repr(value)
+    text = repr(value[:limit] if isinstance(value, str | list) else value)
     return text if len(text) <= limit else text[: limit - 3] + "..."

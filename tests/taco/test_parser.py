@@ -234,7 +234,7 @@ def test_a_long_reply_is_read_where_it_is_clean() -> None:
     assert parse_reply(clean).actions == (OCR,)
     [finding] = parse_reply(f"Well, {clean}").findings
     assert finding.code == "IFE"
-    assert "over 100,000 nothing is mended" in finding.message
+    assert "over 50,000 nothing is mended" in finding.message
 
 
 # --- Properties ---
