@@ -8,7 +8,6 @@ what needs a reference is added: IAC, a call that is missing, and IAV, a value t
 """
 
 import functools
-import html
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -88,18 +87,12 @@ class Diagnosis(BaseModel):
     examples: dict[str, list[Example]]
 
     def to_html(self) -> str:
-        """A page with a bar for each pattern, and the table."""
-        bars = "".join(
-            f"<tr><td>{code}</td>"
-            f"<td><svg width='204' height='14'><rect width='{2 + 200 * rate.rate:.0f}' height='14'/></svg></td>"
-            f"<td>{rate.faults} of {rate.of}</td><td>{rate.rate:.2%}</td><td>{html.escape(CODES[code])}</td></tr>"
-            for code, rate in self.patterns.items()
-        )
-        style = "body{font:15px sans-serif;margin:2em}td{padding:.2em .8em}rect{fill:#b33}pre{white-space:pre-wrap}"
-        return (
-            f"<!doctype html><meta charset='utf-8'><title>Diagnosis</title><style>{style}</style><h1>Diagnosis</h1>"
-            f"<table>{bars}</table><pre>{html.escape(self.to_text())}</pre>\n"
-        )
+        """A page: a bar for each pattern, tables by tool and source, examples. What traces say is escaped."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        pages = Environment(loader=PackageLoader("taco", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        largest = max(rate.rate for rate in self.patterns.values()) or 1
+        return pages.get_template("diagnosis.html.jinja").render(report=self, codes=CODES, largest=largest) + "\n"
 
     def to_text(self) -> str:
         """A table for people."""

@@ -205,6 +205,24 @@ def test_the_command(name: str, clean: list[Trace], tmp_path: Path) -> None:
     report = json.loads(result.stdout)
     assert {code: rate["faults"] for code, rate in report["patterns"].items()} == dict.fromkeys(CODES, 1)
     written = (tmp_path / name).read_text()
-    assert json.loads(written) == report if name.endswith("json") else written.count("<rect") == len(CODES)
+    assert json.loads(written) == report if name.endswith("json") else written.count('class="bar"') == len(CODES)
     assert "7 traces, 0 without a fault" in CliRunner().invoke(app, call).stdout
     assert CliRunner().invoke(app, [*call[:-1], "report.txt"]).exit_code == 2
+
+
+def test_what_traces_say_is_escaped_on_the_page(clean: list[Trace]) -> None:
+    hostile = "<script>alert(1)</script>"
+    trace = clean[0]
+    task = trace.task.model_copy(update={"id": hostile, "source": hostile})
+    step = trace.steps[0].model_copy(update={"reply": "no JSON", "actions": (), "observations": ()})
+    page = diagnose_all(
+        [trace.model_copy(update={"task": task, "steps": (step, *trace.steps[1:])}).with_store(trace.store)]
+    ).to_html()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 2
+
+
+def test_a_page_about_nothing(clean: list[Trace]) -> None:
+    page = diagnose_all(clean).to_html()
+    assert 'class="bar"' not in page
+    assert "nothing to compare" in page
