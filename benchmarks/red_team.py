@@ -370,6 +370,55 @@ class Redirects(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...
 
 
+def servers() -> Iterator[Case]:
+    """What somebody else's MCP server describes and answers, and what a client of ours brings."""
+    from types import SimpleNamespace
+
+    import mcp_types
+
+    from taco.tools import Action, ImageStore, Toolbox, ToolError
+    from taco.tools.mcp import AddImage, RemoteTool
+
+    def case(name: str, schema: dict[str, Any], *content: Any, harmless: bool = False, **result: Any) -> Case:
+        def run() -> Any:
+            answer = mcp_types.CallToolResult(content=list(content), **result)
+            connection: Any = SimpleNamespace(name="hostile", call=lambda name, arguments: answer)
+            try:
+                box = Toolbox([RemoteTool(connection, mcp_types.Tool(name="read", input_schema=schema))])
+            except ToolError as error:
+                return error
+            observation = box.execute(Action(name="read", arguments={"a": "a" * 40 + "!"}), ImageStore())
+            return ValueError(observation.error) if observation.error else observation.content
+
+        return Case("MCP server", name, run, harmless)
+
+    def schema(node: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"type": "object", "properties": {"a": node}, **more}
+
+    plain, text = schema({"type": "string"}), mcp_types.TextContent
+    yield case("a schema at an address", schema({"$ref": "http://10.0.0.1/schema.json"}))
+    yield case("a schema in a file", schema({"$ref": "file:///etc/passwd"}))
+    yield case("a schema in circles", schema({"$ref": "#/$defs/b"}, **{"$defs": {"b": {"$ref": "#/$defs/b"}}}))
+    yield case("a schema of a megabyte", schema({"enum": ["x" * 1_000_000]}))
+    yield case("no schema", {"type": 3})
+    yield case("an endless pattern", schema({"type": "string", "pattern": "^(a+)+$"}), text(text="ok"), harmless=True)
+    yield case("a text of 10 MB", plain, text(text="x" * 10_000_000))
+    yield case("an error of 10 MB", plain, text(text="x" * 10_000_000), is_error=True)
+    yield case("a picture that is none", plain, mcp_types.ImageContent(data="AAAA", mime_type="image/png"))
+    bomb = base64.b64encode(png(50_000, 50_000, b"")).decode()
+    yield case("a bomb", plain, mcp_types.ImageContent(data=bomb, mime_type="image/png"))
+    yield case("a hundred pictures", plain, *[mcp_types.ImageContent(data=bomb, mime_type="image/png")] * 100)
+    yield case("NaN", plain, structured_content={"a": float("nan")})
+    for data in ("/etc/passwd", "%%%", "", bomb, "http://10.0.0.1/a.png"):
+        action = Action(name="AddImage", arguments={"data": data})
+
+        def run(action: Action = action) -> Any:
+            observation = Toolbox([AddImage]).execute(action, ImageStore())
+            return ValueError(observation.error) if observation.error else observation.content
+
+        yield Case("MCP client", data[:40], run)
+
+
 def watch(on: bool) -> None:
     """Let the hook of this process look, or look away."""
     sys.modules["sitecustomize"].busy = not on  # type: ignore[attr-defined]
@@ -440,6 +489,8 @@ def attack(cases: list[Case], logs: Path, server: int) -> tuple[list[str], dict[
             wrong.append(f"{case.group}: {case.name}: raised {answer}")
         times.setdefault(case.group, []).append((taken, case.name))
         wrong += [f"{case.group}: {case.name}: {line}" for line in caught(logs, server)]
+        if taken > REFUSAL_MS:
+            wrong.append(f"{case.group}: {case.name}: took {taken:.0f} ms")
         if not (case.harmless or isinstance(answer, Exception)):
             wrong.append(f"{case.group}: {case.name}: not refused: {str(answer)[:100]}")
     return wrong, times
@@ -455,7 +506,7 @@ def main() -> None:
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirects)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     server = running.server_port
-    cases = [*calls(folder), *files(), *addresses(server), *replies(), *folders(folder)]
+    cases = [*calls(folder), *files(), *addresses(server), *replies(), *folders(folder), *servers()]
     with contextlib.suppress(ValueError):
         open_foreign(base64.b64decode("AAAA"))  # the worker is there, and has Pillow
     from taco.tools import Action, default_toolbox

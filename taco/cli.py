@@ -209,7 +209,7 @@ def tools(context: typer.Context, own_tools: OwnTools = None, as_json: AsJson = 
     from taco.tools import all_tools
 
     with plain_errors():
-        rows = [(item, item.unavailable()) for item in [*all_tools(), *_own(own_tools)]]
+        rows = [(item, item.unavailable()) for item in [*all_tools(), *_own(own_tools, able=False)]]
     if as_json:
         table = [item.schema()["function"] | {"backend": item.backend, "unavailable": remedy} for item, remedy in rows]
         typer.echo(json.dumps(table, ensure_ascii=False))
@@ -236,7 +236,10 @@ def run_tool(
     from taco.tools.regions import VisualizeRegionsOnImage  # not offered to models, but a person may want it
 
     with plain_errors():
-        toolbox, images = Toolbox([*all_tools(), VisualizeRegionsOnImage, *_own(own_tools)]).select([name]), ImageStore()
+        toolbox, images = (
+            Toolbox([*all_tools(), VisualizeRegionsOnImage, *_own(own_tools, able=False)]).select([name]),
+            ImageStore(),
+        )
         if remedy := toolbox[name].unavailable():
             fail(f"{name} cannot run here. {remedy}", FAILED)
         values = _tool_arguments(toolbox[name], arguments or [], images)
@@ -276,10 +279,17 @@ def _agent(
     return Agent(agent.model, [*agent.toolbox, *own], max_steps=max_steps, allow_urls=allow_urls) if own else agent
 
 
-def _own(where: list[str] | None) -> "list[Tool]":
+def _own(where: list[str] | None, *, able: bool = True) -> "list[Tool]":
+    """A person's own tools; with ``able`` those that can run, and a word about the others."""
     from taco.tools import load_tools
 
-    return [item for each in where or [] for item in load_tools(each)]
+    tools = [item for each in where or [] for item in load_tools(each)]
+    remedies = [(item, item.unavailable()) for item in tools]
+    if able:
+        for item, remedy in remedies:
+            if remedy is not None:
+                typer.secho(f"{item.name} is not offered: {remedy}", dim=True, err=True)
+    return [item for item, remedy in remedies if remedy is None or not able]
 
 
 def _show(event: Any) -> None:

@@ -105,7 +105,8 @@ class Diagnosis(BaseModel):
                 lines += [f"  {title} {name}: {found}"] if found else []
         for code, examples in self.examples.items():
             for example in examples:
-                lines.append(f"  e.g. {code} in {example.trace}, step {example.fault.step}: {example.fault.finding.message}")
+                where = "the whole trace" if example.fault.step is None else f"step {example.fault.step}"
+                lines.append(f"  e.g. {code} in {example.trace}, {where}: {example.fault.finding.message}")
         return "\n".join(lines)
 
 

@@ -45,9 +45,12 @@ from taco.tools.toolbox import Toolbox
 
 CALL_SECONDS = 120.0
 """Seconds that another server may take for a call."""
-START_SECONDS = 30.0
-"""Seconds that another server may take to start and list its tools."""
-MAX_TOOLS = 128
+START_SECONDS = 10.0
+"""Seconds that another server may take for each answer while it starts and lists its tools."""
+MAX_TOOLS, MAX_PAGES = 128, 20
+MAX_DESCRIPTION, MAX_SCHEMA = 2_000, 20_000
+"""Characters of a tool's description, which is cut, and of its schema, which is refused."""
+MAX_ANSWER_IMAGES, MAX_SERVED_IMAGES = 8, 200
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 # ---------------------------------------------------------------------- our tools for others
@@ -100,6 +103,9 @@ def make_server(toolbox: Toolbox, images: ImageStore, titles: Sequence[str] = ()
     ) -> mcp_types.CallToolResult:
         action = Action(name=params.name, arguments=params.arguments or {})
         async with one_at_a_time:  # names are given in the order of the calls
+            if params.name == AddImage.name and len(images) >= MAX_SERVED_IMAGES:
+                full = f"The server holds {len(images)} images, which is the most. Start it anew."
+                return _result(Observation(error=full), images, shown=False)
             observation = await anyio.to_thread.run_sync(served.execute, action, images)
         return _result(observation, images, shown=params.name != AddImage.name)
 
@@ -183,13 +189,15 @@ class Connection:
 
     def tools(self) -> list[mcp_types.Tool]:
         found: list[mcp_types.Tool] = []
-        page = None
-        while page is None or page.next_cursor is not None:
-            page = self._portal.call(self._page, page.next_cursor if page else None)
-            found += page.tools
+        cursor = None
+        for _ in range(MAX_PAGES):
+            page = self._portal.call(self._page, cursor)
+            found, cursor = found + page.tools, page.next_cursor
             if len(found) > MAX_TOOLS:
-                raise ToolError(f"The MCP server {self.name} has over {MAX_TOOLS} tools.")
-        return found
+                break
+            if cursor is None:
+                return found
+        raise ToolError(f"The MCP server {self.name} lists over {MAX_TOOLS} tools, or its list does not end.")
 
     async def _page(self, cursor: str | None) -> mcp_types.ListToolsResult:
         return await self._client.list_tools(cursor=cursor)
@@ -208,11 +216,15 @@ class RemoteTool(Tool):
 
     def __init__(self, connection: Connection, described: mcp_types.Tool) -> None:
         self._connection = connection
-        self.name, self.description, self.returns = described.name, (described.description or "").strip(), {}
+        self.name, self.returns = described.name, {}
+        self.description = (described.description or "").strip()[:MAX_DESCRIPTION]
         self.memoized, self.isolated, self.deadline = False, False, CALL_SECONDS
         self._backend, self._unavailable = f"mcp: {connection.name}", None
-        self._schema = without_titles(described.input_schema)
-        properties = self._schema.get("properties", {})
+        try:
+            self._schema = _checked(described.input_schema)
+        except (ValueError, RecursionError) as error:
+            raise ToolError(f"The MCP server {connection.name} describes {short(self.name)} wrongly: {error}.") from None
+        properties = self._schema.setdefault("properties", {})
         self.image_arguments = [name for name, node in properties.items() if _is_image(node)]
         kept = ("type", "description", "default")
         self._schema["properties"] = {
@@ -220,14 +232,8 @@ class RemoteTool(Tool):
             for name, node in properties.items()
         }
         self._schema.setdefault("additionalProperties", False)
-        try:
-            Draft202012Validator.check_schema(self._schema)
-            # A registry of its own, so that a schema that refers to an address is not fetched.
-            self._validator = Draft202012Validator(self._schema, registry=Registry())
-            list(self._validator.iter_errors({}))
-        except (SchemaError, Unresolvable) as error:
-            reason = error.message if isinstance(error, SchemaError) else error
-            raise ToolError(f"The MCP server {connection.name} describes {self.name} wrongly: {reason}.") from None
+        # A registry of its own, so that a schema that refers to an address is not fetched.
+        self._validator = Draft202012Validator(self._schema, registry=Registry())
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -238,8 +244,9 @@ class RemoteTool(Tool):
     def check_arguments(self, action: Action) -> list[Finding]:
         try:
             return [self._remote_finding(error) for error in self._validator.iter_errors(action.arguments)]
-        except Unresolvable as error:
-            raise ToolError(f"The schema of {self.name} cannot be used: {error}.") from None
+        except (Unresolvable, RecursionError) as error:
+            message = f"{self.name}: its server's schema cannot be used: {type(error).__name__}."
+            return [Finding(code="IAV", where="arguments", message=message, hint="Use another tool.")]
 
     def call(self, arguments: Mapping[str, Any], images: Any) -> dict[str, Any]:
         values = dict(arguments)
@@ -280,6 +287,36 @@ def tools_of(command: Sequence[str] | str) -> list[Tool]:
         raise
 
 
+def _checked(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that can be held against arguments here. Raises ValueError with what is wrong."""
+    if len(json.dumps(schema)) > MAX_SCHEMA:
+        raise ValueError(f"its schema has over {MAX_SCHEMA:,} characters")
+    kept = _without_patterns(schema)
+    try:
+        Draft202012Validator.check_schema(kept)
+    except SchemaError as error:
+        raise ValueError(error.message[:200]) from None
+    return without_titles(kept)  # type: ignore[no-any-return]
+
+
+def _without_patterns(node: Any) -> Any:
+    """Without regular expressions, which may run for ever, and are the server's to check; refs stay within the schema."""
+    if isinstance(node, list):
+        return [_without_patterns(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if not str(node.get("$ref", "#/$defs/")).startswith(("#/$defs/", "#/definitions/")) or "$dynamicRef" in node:
+        raise ValueError(f"it refers to {short(node.get('$ref'))}, outside itself")
+    named = ("properties", "$defs", "definitions")  # keys in these are names and no keywords
+    return {
+        key: {name: _without_patterns(part) for name, part in value.items()}
+        if key in named and isinstance(value, dict)
+        else _without_patterns(value)
+        for key, value in node.items()
+        if key not in ("pattern", "patternProperties")
+    }
+
+
 def _is_image(node: Any) -> bool:
     return isinstance(node, dict) and node.get("type") == "string" and str(node.get("contentMediaType", "")).startswith("image/")
 
@@ -293,6 +330,8 @@ def _content(result: mcp_types.CallToolResult, texts: list[str]) -> dict[str, An
     if not content and texts:
         content = {"text": "\n".join(texts)}
     pictures = [part for part in result.content if isinstance(part, mcp_types.ImageContent)]
+    if len(pictures) > MAX_ANSWER_IMAGES:
+        raise ToolError(f"The server sent {len(pictures)} images; {MAX_ANSWER_IMAGES} are the most.")
     for number, part in enumerate(pictures, start=1):
         content["image" if number == 1 else f"image_{number}"] = _decoded(part.data)
     return content

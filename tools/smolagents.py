@@ -56,8 +56,10 @@ class AdaptedTool(SmolagentsTool):  # type: ignore[misc]
         observation = self._toolbox.execute(Action(name=tool.name, arguments=arguments), images)
         if observation.error is not None:
             raise ToolError(observation.error)
-        content = observation.content
-        found = {key: images[value] if key.endswith("image") and value in images else value for key, value in content.items()}
+        found = {
+            key: images[value] if key.endswith("image") and value in images else _unnamed(value, images, observation.images)
+            for key, value in observation.content.items()
+        }
         return found["image"] if self.output_type == "image" else found
 
 
@@ -78,3 +80,12 @@ def _named(value: Any, images: ImageStore) -> Any:
     if not isinstance(value, Image.Image):
         raise ToolError(f"An image is needed here; got {type(value).__name__}. Hand over the image itself, not its name or path.")
     return images.add(value)
+
+
+def _unnamed(value: Any, images: ImageStore, new: tuple[str, ...]) -> Any:
+    """Names of new images replaced by them, wherever they stand."""
+    if isinstance(value, dict):
+        return {key: _unnamed(item, images, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unnamed(item, images, new) for item in value]
+    return images[value] if isinstance(value, str) and value in new else value

@@ -27,6 +27,9 @@ from taco.tools.tool import Tool, short
 MAX_OBSERVATION_CHARS = 20_000
 """Characters of JSON that an observation may have; a longer one becomes an error that says so."""
 
+MAX_ERROR_CHARS = 2_000
+"""Characters of an error that a model is told; what a stranger's server says may be of any length."""
+
 MAX_NAME = 100
 """Characters of a name that are compared with those that there are."""
 
@@ -126,7 +129,7 @@ class Toolbox:
         try:
             return _observation(action.name, self._result(action, images), images)
         except ToolError as error:
-            return Observation(error=str(error))
+            return Observation(error=_cut(str(error)))
 
     def _result(self, action: Action, images: ImageStore) -> Any:
         """What the tool gives, or gave for the same arguments and pixels."""
@@ -176,22 +179,24 @@ def load_tools(where: str) -> list[Tool]:
         ValueError: If there is no such module or attribute, or it is something else.
     """
     module_name, _, attribute = where.partition(":")
-    if not (module_name and attribute):
+    if not (module_name and attribute) or module_name.startswith("."):
         raise ValueError(f"{where!r} is not MODULE:ATTRIBUTE. Example: my_tools:brightness")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
             f"There is no module {module_name}. It is searched in the current directory and where Python looks."
         ) from None
-    except AttributeError:
-        raise ValueError(f"The module {module_name} has no {attribute}.") from None
+    if not hasattr(module, attribute):
+        raise ValueError(f"The module {module_name} has no {attribute}.")
+    found = getattr(module, attribute)
     tools = [found] if isinstance(found, Tool) or inspect.isfunction(found) else found
-    if not isinstance(tools, Iterable) or isinstance(tools, str):
+    tools = list(tools) if isinstance(tools, Iterable) else [tools]
+    if not all(isinstance(item, Tool) or inspect.isfunction(item) for item in tools):
         raise ValueError(f"{where} is a {type(found).__name__}; a tool, a toolbox, a list of tools or a function is needed.")
     return [item if isinstance(item, Tool) else Tool(item) for item in tools]
 
@@ -209,6 +214,10 @@ def _unknown_images(names: list[tuple[str, str]], images: Collection[str]) -> li
             message = f"There is no image named {short(name)}."
             found.append(Finding(code="IAV.dangling_image", where=where, message=message, hint=hint))
     return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}... ({len(text):,} characters)"
 
 
 def _bytes(result: Any) -> int:

@@ -1,6 +1,7 @@
 """The command as a person types it: what it prints, its exit codes, nothing lost."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import taco.models
+from taco import cli
 from taco.cli import app
 from taco.models.chat import ModelError
 from taco.models.scripted import ScriptedModel
@@ -193,3 +195,25 @@ def test_a_tool_that_is_not_offered_to_models_runs_alone_too(board: Path) -> Non
     result = taco_("tools", "run", "VisualizeRegionsOnImage", f"image={board}", 'regions=[{"bbox": [0, 0, 0.5, 0.5]}]')
     assert result.exit_code == 0, result.output
     assert taco_("tools", "run", "Crop", f"image={board}", "bbox=" + "[" * 60_000).exit_code == 1
+
+
+def test_own_tools_that_cannot_run_are_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_tools_of_the_cli.py").write_text(
+        "from taco.tools import tool\n"
+        "@tool(unavailable=lambda: 'Set MY_KEY.')\n"
+        'def Weather() -> dict:\n    """Says the weather."""\n    return {\'weather\': \'fair\'}\n'
+        "@tool\n"
+        'def Moon() -> dict:\n    """Says the moon."""\n    return {\'moon\': \'full\'}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    options = ["--tools", "own_tools_of_the_cli:Weather", "--tools", "own_tools_of_the_cli:Moon"]
+    assert [tool.name for tool in cli._own(options[1::2])] == ["Moon"]
+    listed = runner.invoke(app, ["tools", *options]).stdout
+    assert "Weather" in listed
+    assert "Set MY_KEY." in listed
+    ran = runner.invoke(app, ["tools", "run", "Moon", *options])
+    assert '{"moon": "full"}' in ran.stdout
+    absent = runner.invoke(app, ["tools", "run", "Weather", *options])
+    assert absent.exit_code == 1
+    assert "Set MY_KEY." in absent.output

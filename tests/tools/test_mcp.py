@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mcp
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from taco.tools import Action, ImageStore, Toolbox, ToolError
-from taco.tools.mcp import tools_of
+from taco.tools.mcp import RemoteTool, tools_of
 
 SERVER = '''
 """A server as others write them, with the mcp package's decorators."""
@@ -60,6 +61,23 @@ def die() -> str:
 
 server.run()
 '''
+
+
+ENDLESS = """
+import anyio, mcp_types
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+
+async def tools(context, parameters):
+    return mcp_types.ListToolsResult(tools=[], next_cursor="more")
+
+async def main():
+    server = Server("endless", on_list_tools=tools)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+anyio.run(main)
+"""
 
 
 def board() -> Image.Image:
@@ -201,15 +219,57 @@ def test_a_server_that_is_none_is_said_to_be_none(command: str | list[str]) -> N
         tools_of("")
 
 
-def test_a_schema_that_points_to_an_address_is_refused() -> None:
-    from types import SimpleNamespace
+def remote(schema: dict[str, Any], *content: Any, description: str = "Reads.", **result: Any) -> Toolbox:
+    """A toolbox of one tool, whose server answers this."""
+    answer = mcp_types.CallToolResult(content=list(content), **result)
+    connection: Any = SimpleNamespace(name="example", call=lambda name, arguments: answer)
+    return Toolbox([RemoteTool(connection, mcp_types.Tool(name="read", description=description, input_schema=schema))])
 
-    from taco.tools.mcp import RemoteTool
 
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "allOf": [{"$ref": "http://localhost:1/schema.json"}]}
-    connection: Any = SimpleNamespace(name="example")
-    with pytest.raises(ToolError, match="describes read wrongly"):
-        RemoteTool(connection, mcp_types.Tool(name="read", description="Reads.", input_schema=schema))
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"$ref": "http://localhost:1/schema.json"}}},
+        {"type": "object", "allOf": [{"$ref": "#"}]},
+        {"type": "object", "properties": [1]},
+        {"type": "no such type"},
+        {"type": "object", "properties": {"a": {"enum": ["x" * 100_000]}}},
+    ],
+    ids=["an address", "itself", "properties that are none", "an unknown type", "much too long"],
+)
+def test_a_schema_that_cannot_be_used_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="describes 'read' wrongly"):
+        remote(schema)
+
+
+def test_a_schema_that_turns_in_circles_is_a_finding_and_patterns_are_the_servers_to_check() -> None:
+    circle = {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"$ref": "#/$defs/b"}}}
+    [finding] = remote(circle).check(Action(name="read", arguments={"a": 1}))
+    assert finding.code == "IAV"
+    slow = {"type": "object", "properties": {"pattern": {"type": "string", "pattern": "^(a+)+$"}}}
+    toolbox = remote(slow, mcp_types.TextContent(text="ok"))
+    assert toolbox.execute(Action(name="read", arguments={"pattern": "a" * 40 + "!"})).content == {"text": "ok"}
+
+
+def test_what_a_server_says_is_cut() -> None:
+    text = mcp_types.TextContent(text="x" * 1_000_000)
+    error = remote({"type": "object"}, text, is_error=True).execute(Action(name="read")).error
+    assert error is not None
+    assert len(error) < 3_000
+    assert "over the limit" in str(remote({"type": "object"}, text).execute(Action(name="read")).error)
+    picture = mcp_types.ImageContent(data=encoded(board()), mime_type="image/png")
+    images = ImageStore()
+    assert "9 images" in str(remote({"type": "object"}, *[picture] * 9).execute(Action(name="read"), images).error)
+    assert len(images) == 0
+    assert len(remote({"type": "object"}, description="x" * 100_000)["read"].description) == 2_000
+    nan = remote({"type": "object"}, structured_content={"a": float("nan")})
+    assert "NaN" in str(nan.execute(Action(name="read")).error)
+
+
+def test_a_list_of_tools_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(ENDLESS)
+    with pytest.raises(ToolError, match="does not end"):
+        tools_of([sys.executable, str(tmp_path / "server.py")])
 
 
 def test_the_server_ends_with_its_connection(command: list[str]) -> None:

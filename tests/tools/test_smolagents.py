@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from smolagents import ToolCallingAgent
 from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolCallFunction, MessageRole, Model
 
-from taco.tools import ToolError, all_tools
+from taco.tools import ToolError, all_tools, tool
 from taco.tools.calculator import Calculate
 from taco.tools.ocr import make_ocr
 from taco.tools.regions import Crop, VisualizeRegionsOnImage, ZoomIn
@@ -53,6 +53,22 @@ def test_images_go_in_and_come_out_as_images() -> None:
     assert enlarged.width > cropped.width
     drawn = VisualizeRegionsOnImage.to_smolagents()(image=cropped, regions=[{"bbox": [0, 0, 0.5, 0.5]}])
     assert drawn.size == cropped.size
+
+
+def test_images_come_out_wherever_they_stand() -> None:
+    @tool
+    def Parts(image: Image.Image) -> dict[str, Any]:
+        """Cuts.
+
+        Args:
+            image: What is cut.
+        """
+        return {"crop": image.crop((0, 0, 9, 9)), "parts": [{"left": image.crop((0, 0, 5, 5))}], "text": "image-0"}
+
+    found = Parts.to_smolagents()(image=Image.new("RGB", (40, 30)))
+    assert found["crop"].size == (9, 9)
+    assert found["parts"][0]["left"].size == (5, 5)
+    assert found["text"] == "image-0", "text stays text"
 
 
 def test_every_tool_is_valid_there() -> None:

@@ -352,6 +352,7 @@ def Halve(number: float) -> dict[str, Any]:
 both = [Double, Halve]
 box = Toolbox([Double])
 number = 3
+numbers = [3]
 text = "Double"
 '''
 
@@ -360,6 +361,7 @@ text = "Double"
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_tools_of_a_test.py").write_text(OWN)
     (tmp_path / "needs_another.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "is_wrong.py").write_text("import os; os.nothing")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
@@ -384,6 +386,8 @@ def test_own_tools_are_loaded_from_a_module_of_the_current_directory(attribute: 
         ("own_tools_of_a_test.part:Double", "no module own_tools_of_a_test.part"),
         ("own_tools_of_a_test:Triple", "has no Triple"),
         ("own_tools_of_a_test:number", "is a int"),
+        ("own_tools_of_a_test:numbers", "is a list"),
+        (".own_tools_of_a_test:Double", "is not MODULE:ATTRIBUTE"),
         ("own_tools_of_a_test:text", "is a str"),
     ],
 )
@@ -396,3 +400,5 @@ def test_what_is_no_tool_of_anybodys_is_said_to_be_none(where: str, told: str) -
 def test_a_module_that_itself_misses_another_says_which() -> None:
     with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
         load_tools("needs_another:tool")
+    with pytest.raises(AttributeError, match="nothing"):
+        load_tools("is_wrong:tool")

@@ -3,12 +3,13 @@
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from PIL import Image, ImageDraw
 
-from taco.tools import Toolbox, ToolError, all_tools, tool
+from taco.tools import ImageError, Tool, Toolbox, ToolError, all_tools, tool
+from taco.tools.regions import VisualizeRegionsOnImage
 from taco.training import make_environment
 
 NAMES = ["OCR", "ZoomIn", "Calculate", "Terminate"]
@@ -91,7 +92,54 @@ def test_methods_have_the_schemas_of_the_tools() -> None:
         assert set(derived["parameters"]["properties"]) == set(own["parameters"]["properties"])
         assert derived["parameters"].get("required", []) == own["parameters"].get("required", [])
         for name, node in own["parameters"]["properties"].items():
-            assert derived["parameters"]["properties"][name]["type"] == node.get("type", "string"), (item.name, name)
+            if "type" in node:
+                assert derived["parameters"]["properties"][name]["type"] == node["type"], (item.name, name)
+
+
+def test_optional_choices_and_objects_keep_their_types() -> None:
+    from transformers.utils import get_json_schema
+
+    @tool
+    def Scale(factor: float | None = None, how: Literal["up", "down"] = "up") -> dict[str, Any]:
+        """Scales.
+
+        Args:
+            factor: How much.
+            how: Which way.
+        """
+        return {"factor": factor}
+
+    environment: Any = make_environment(Toolbox([Scale, VisualizeRegionsOnImage]))()
+    scale, draw = (
+        get_json_schema(getattr(environment, name))["function"]["parameters"]["properties"]
+        for name in ("Scale", "VisualizeRegionsOnImage")
+    )
+    assert scale["factor"]["type"] == "number"
+    assert scale["factor"]["nullable"] is True
+    assert scale["how"]["enum"] == ["up", "down"]
+    assert draw["regions"] == {"type": "array", "items": {"type": "object"}, "description": draw["regions"]["description"]}
+
+
+@pytest.mark.parametrize("name", ["reset", "get_reward", "answer", "images", "_hidden", "two words"])
+def test_a_tool_that_cannot_be_a_method_is_refused(name: str) -> None:
+    def nothing() -> dict[str, Any]:
+        """Does nothing."""
+        return {}
+
+    with pytest.raises(ValueError, match="cannot be a method"):
+        make_environment(Toolbox([Tool(nothing, name=name)]))
+
+
+def test_files_that_a_row_names_stand_below_the_folder(tmp_path: Path) -> None:
+    board().save(tmp_path / "board.png")
+    below: Any = make_environment(Toolbox(all_tools()).select(NAMES), folder=tmp_path)()
+    assert below.reset(images=["board.png"]) == "\n\nImages: image-0."
+    for path in (str(tmp_path / "board.png"), "../board.png", "http://localhost/board.png"):
+        with pytest.raises(ImageError, match="not a path relative"):
+            below.reset(images=[path])
+    anywhere: Any = make_environment(Toolbox(all_tools()).select(NAMES))()
+    with pytest.raises(ImageError, match="folder=DIR"):
+        anywhere.reset(images=[str(tmp_path / "board.png")])
 
 
 def processor() -> Any:
