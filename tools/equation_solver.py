@@ -290,6 +290,8 @@ def _joined_logarithms(equation: Any, logarithms: list[Any], x: Any) -> Any:
     """k ln u + n k ln v = c -> u v^n - e^(c/k)."""
     import sympy
 
+    if not equation.is_polynomial(*logarithms):  # a root of a logarithm
+        raise _mixed(x)
     polynomial = sympy.Poly(equation, *logarithms)
     coefficients = [polynomial.coeff_monomial(logarithm) for logarithm in logarithms]
     rest = polynomial.coeff_monomial(1)
