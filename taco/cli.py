@@ -236,10 +236,8 @@ def run_tool(
     from taco.tools.regions import VisualizeRegionsOnImage  # not offered to models, but a person may want it
 
     with plain_errors():
-        toolbox, images = (
-            Toolbox([*all_tools(), VisualizeRegionsOnImage, *_own(own_tools, able=False)]).select([name]),
-            ImageStore(),
-        )
+        images = ImageStore()
+        toolbox = Toolbox([*all_tools(), VisualizeRegionsOnImage, *_own(own_tools, able=False)]).select([name])
         if remedy := toolbox[name].unavailable():
             fail(f"{name} cannot run here. {remedy}", FAILED)
         values = _tool_arguments(toolbox[name], arguments or [], images)
@@ -269,6 +267,7 @@ def _agent(
 ) -> "Agent":
     from taco.agent import Agent
     from taco.models import load_model
+    from taco.tools import Toolbox
 
     own = _own(own_tools)  # before the model: a misspelt name should not take its time
     agent = Agent(
@@ -276,7 +275,8 @@ def _agent(
         max_steps=max_steps,
         allow_urls=allow_urls,
     )
-    return Agent(agent.model, [*agent.toolbox, *own], max_steps=max_steps, allow_urls=allow_urls) if own else agent
+    agent.toolbox = Toolbox([*agent.toolbox, *own])
+    return agent
 
 
 def _own(where: list[str] | None, *, able: bool = True) -> "list[Tool]":

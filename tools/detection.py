@@ -19,7 +19,7 @@ from pydantic import Field, StringConstraints
 from taco.tools.action import ToolError
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo
-from taco.tools.regions import with_boxes
+from taco.tools.regions import MAX_REGIONS, with_boxes
 from taco.tools.tool import short, tool
 from taco.tools.weights import Weights
 
@@ -33,7 +33,6 @@ MAX_OBJECTS = 20
 """Objects of one call: Grounding DINO reads 256 tokens of text."""
 MAX_NAME = 60
 """Characters of one object's description."""
-MAX_REGIONS = 100
 
 ObjectName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME)]
 

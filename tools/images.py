@@ -144,13 +144,13 @@ def _download(url: str, allowed: bool) -> Image.Image:
     return _elsewhere(fetch_image, {"url": url}, URL_TIMEOUT + DECODE_SECONDS)
 
 
-def open_foreign(data: bytes) -> Image.Image:
-    """Decode what came from a stranger, in the worker process: a fault in a decoder does its harm there.
+def open_foreign(data: str) -> Image.Image:
+    """Decode what came from a stranger, in base64, in the worker process: a fault in a decoder does its harm there.
 
     Raises:
-        ImageError: As `open_image` does, or if decoding took longer than DECODE_SECONDS or ended the worker.
+        ImageError: As `open_image` does, or if it is no base64, or decoding took longer than DECODE_SECONDS or ended the worker.
     """
-    return _elsewhere(decode_image, {"data": base64.b64encode(data).decode()}, DECODE_SECONDS)
+    return _elsewhere(decode_image, {"data": data}, DECODE_SECONDS)
 
 
 def fetch_image(url: str) -> dict[str, Image.Image]:
@@ -160,7 +160,11 @@ def fetch_image(url: str) -> dict[str, Image.Image]:
 
 def decode_image(data: str) -> dict[str, Image.Image]:
     """Decode base64; runs in the worker."""
-    return {"image": _decode(base64.b64decode(data), "the given data")}
+    try:
+        decoded = base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise ImageError(str(error)) from None
+    return {"image": _decode(decoded, "the given data")}
 
 
 def _elsewhere(function: Callable[..., dict[str, Image.Image]], arguments: dict[str, str], deadline: float) -> Image.Image:

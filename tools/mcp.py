@@ -39,7 +39,7 @@ except ModuleNotFoundError as missing:
 
 from taco.tools.action import Action, Observation, ToolError
 from taco.tools.finding import Finding
-from taco.tools.images import MAX_BYTES, ImageStore, open_foreign
+from taco.tools.images import MAX_BYTES, ImageError, ImageStore, open_foreign
 from taco.tools.tool import Tool, short, tool, without_titles
 from taco.tools.toolbox import Toolbox
 
@@ -339,8 +339,8 @@ def _content(result: mcp_types.CallToolResult, texts: list[str]) -> dict[str, An
 
 def _decoded(data: str) -> Image.Image:
     try:
-        return open_foreign(base64.b64decode(data, validate=True))
-    except ValueError as error:  # an ImageError is one, too
+        return open_foreign(data)
+    except ImageError as error:
         raise ToolError(f"There is no image file in base64: {error}") from None
 
 

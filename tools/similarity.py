@@ -7,6 +7,7 @@ Any model with ``get_image_features`` and ``get_text_features`` serves; ``TACO_S
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from PIL import Image
@@ -47,7 +48,7 @@ def GetImageToImagesSimilarity(
         best_image: Its name.
     """
     scores = _cosines(_embed_images([image]), _embed_images(other_images))
-    return {"similarity": scores, "best_image_index": _best(scores), "best_image": other_images[_best(scores)]}
+    return _ranked(scores, other_images, "image")
 
 
 @_similarity_tool
@@ -64,7 +65,7 @@ def GetImageToTextsSimilarity(image: Image.Image, texts: Texts) -> dict[str, Any
         best_text: That text.
     """
     scores = _cosines(_embed_images([image]), _embed_texts(texts))
-    return {"similarity": scores, "best_text_index": _best(scores), "best_text": texts[_best(scores)]}
+    return _ranked(scores, texts, "text")
 
 
 @_similarity_tool
@@ -83,7 +84,7 @@ def GetTextToImagesSimilarity(
         best_image: Its name.
     """
     scores = _cosines(_embed_texts([text]), _embed_images(images))
-    return {"similarity": scores, "best_image_index": _best(scores), "best_image": images[_best(scores)]}
+    return _ranked(scores, images, "image")
 
 
 def _cosines(one: "torch.Tensor", others: "torch.Tensor") -> list[float]:
@@ -91,8 +92,9 @@ def _cosines(one: "torch.Tensor", others: "torch.Tensor") -> list[float]:
     return [round(float(value), 2) for value in (others @ one[0]).tolist()]
 
 
-def _best(scores: list[float]) -> int:
-    return max(range(len(scores)), key=scores.__getitem__)
+def _ranked(scores: list[float], candidates: Sequence[Any], kind: str) -> dict[str, Any]:
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return {"similarity": scores, f"best_{kind}_index": best, f"best_{kind}": candidates[best]}
 
 
 def _embed_images(images: list[Image.Image]) -> "torch.Tensor":

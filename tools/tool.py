@@ -19,7 +19,7 @@ import difflib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, overload
 
 import docstring_parser
@@ -32,6 +32,8 @@ from taco.tools.finding import Finding
 from taco.tools.isolation import run_isolated
 
 ToolFunction = Callable[..., Mapping[str, Any]]
+MAX_NAME = 100
+"""Characters of a name that are compared with those that there are."""
 DEADLINE = 20.0
 """Seconds that a call of an isolated tool may take, unless the tool says otherwise."""
 
@@ -177,8 +179,8 @@ class Tool:
         valid = list(self._model.model_fields) if len(place) == 1 else []
         hint = f"Its arguments are: {', '.join(valid)}." if valid else ""
         if kind == "extra_forbidden":
-            near = difflib.get_close_matches(str(place[-1])[:100], valid, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else hint
+            near = nearest(str(place[-1]), valid)
+            hint = f"Did you mean {near!r}?" if near else hint
             return Finding(code="IAN", where=where, message=f"{owner} has no argument {short(place[-1])}.", hint=hint)
         if kind == "missing":
             return Finding(code="IAV.missing", where=where, message=f"{owner} needs the argument {place[-1]!r}.", hint=hint)
@@ -284,6 +286,11 @@ def without_titles(schema: Any) -> Any:
     if isinstance(schema, list):
         return [without_titles(item) for item in schema]
     return schema
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant; None where none is near. Of a long one the beginning counts."""
+    return next(iter(difflib.get_close_matches(name[:MAX_NAME], names, n=1)), None)
 
 
 def short(value: Any, limit: int = 80) -> str:

@@ -5,7 +5,6 @@
 {'result': 30}
 """
 
-import difflib
 import importlib
 import inspect
 import json
@@ -22,16 +21,13 @@ from taco.tools.action import Action, Observation, ToolError
 from taco.tools.finding import Finding, feedback
 from taco.tools.images import ImageStore
 from taco.tools.memo import Memo
-from taco.tools.tool import Tool, short
+from taco.tools.tool import Tool, nearest, short
 
 MAX_OBSERVATION_CHARS = 20_000
 """Characters of JSON that an observation may have; a longer one becomes an error that says so."""
 
 MAX_ERROR_CHARS = 2_000
 """Characters of an error that a model is told; what a stranger's server says may be of any length."""
-
-MAX_NAME = 100
-"""Characters of a name that are compared with those that there are."""
 
 MAX_RESULT_BYTES = 256_000_000
 """Of results that a toolbox remembers, so that the same call on the same pixels is not worked out again."""
@@ -107,8 +103,8 @@ class Toolbox:
                 so the same box on a new image is no repeat.
         """
         if action.name not in self:
-            near = difflib.get_close_matches(action.name[:MAX_NAME], self.names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"The tools are: {', '.join(self.names)}."
+            near = nearest(action.name, self.names)
+            hint = f"Did you mean {near}?" if near else f"The tools are: {', '.join(self.names)}."
             return [Finding(code="IFN", where="name", message=f"There is no tool named {short(action.name)}.", hint=hint)]
         item = self[action.name]
         found = item.check_arguments(action) or _unknown_images(item.image_names(action), () if images is None else images)
