@@ -61,6 +61,7 @@ def load_model(
 def _local(
     name: str, folder: Path, device: str, dtype: str, adapter: str | os.PathLike[str] | None, limit: dict[str, int]
 ) -> ChatModel:
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
@@ -86,7 +87,7 @@ def _local(
             model = PeftModel.from_pretrained(model, os.fspath(adapter), use_safetensors=True).merge_and_unload()
             record_dir, name = Path(adapter), f"{name}+{Path(adapter).name}"
         model = model.to(device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise ModelLoadError(_explained(name, source, folder, error)) from error
     return LocalModel(model, processor, name=name, record=AgentRecord.read(record_dir), **limit)
 
@@ -136,7 +137,8 @@ def _dtype(dtype: str, device: str) -> Any:
 
 
 def _explained(name: str, source: str, folder: Path, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # "Validation error for field 'x':", then why
     if folder.is_dir():
         return f"The directory {source} holds no model that can be loaded: {first}"
     return (

@@ -52,7 +52,7 @@ class TrainConfig(_Settings):
         eval_fraction: Share of the images whose traces are kept out for evaluation; questions of one image stay together.
         system: Style of the system prompt; the model is to be served with the same.
         lora: None trains all weights.
-        freeze_vision: Leave the vision tower as it is.
+        freeze_vision: Leave the vision tower as it is. By default so, unless `init` makes it random or `vision_lr` is set.
         attention: Kernel; ``eager`` is faster for small heads on a CPU.
         torch_compile: Compile the language model: minutes at first, about a quarter faster then. Needs a C++ compiler on a CPU.
         optimizer: ``adamw``, or ``muon`` for the matrices inside the model and AdamW (half the rate) for the rest.
@@ -80,7 +80,7 @@ class TrainConfig(_Settings):
     eval_fraction: float = Field(default=0.0, ge=0, lt=1)
     system: SystemStyle = "short"
     lora: LoraSettings | None = None
-    freeze_vision: bool = False
+    freeze_vision: bool | None = None
     gradient_checkpointing: bool = False
     attention: Literal["sdpa", "eager"] = "sdpa"
     torch_compile: bool = False

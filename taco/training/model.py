@@ -15,11 +15,11 @@ from taco.models.loading import NANO
 from taco.trace import Trace
 from taco.training.config import ConfigError, LoraSettings, TrainConfig
 from taco.training.data import IGNORED, Batch, Encoder, TooLong, collate
+from taco.xgenmm.modeling_xgenmm import LORA_TARGETS
 
 SIZE_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, StrictDataclassError)
 """What transformers and torch raise when a model of impossible sizes is made or computed."""
 IMAGE_INPUTS = ("pixel_values", "image_sizes", "num_tiles")
-OWN_LANGUAGE_LAYERS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
 
 
 def _location(name: str) -> str:
@@ -48,7 +48,8 @@ def make_model(config: TrainConfig) -> Any:
         model = _random_model(config, config.init)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if config.freeze_vision:
+    frozen = config.freeze_vision
+    if frozen if frozen is not None else config.init is None and config.vision_lr is None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad = parameter.requires_grad and "vision_tower" not in name
     if config.lora is not None:
@@ -90,7 +91,7 @@ def _with_lora(model: Any, settings: LoraSettings) -> Any:
     from peft import LoraConfig, get_peft_model
 
     own = isinstance(model, taco.xgenmm.XGenMMForConditionalGeneration)
-    targets = settings.target_modules or (OWN_LANGUAGE_LAYERS if own else "all-linear")
+    targets = settings.target_modules or (LORA_TARGETS["language"] if own else "all-linear")
     try:
         return get_peft_model(
             model,

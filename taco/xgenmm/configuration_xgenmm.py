@@ -13,6 +13,15 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+ONLY_V1_5 = (
+    "Supported are the xGen-MM v1.5 checkpoints (*-r-v1.5: SigLIP tower, model_type xgenmm), in the released and in the "
+    "native layout; xgen-mm-phi3-mini-instruct-r-v1 (model_type blip_3) has another vision tower and another resampler."
+)
+NUM_ADDED_TOKENS = 3  # <image>, <image placeholder>, <|endofchunk|>
 
 # Grids of tiles (rows, columns) of v1.5. The order decides ties: an image smaller than a tile takes the first one.
 DEFAULT_GRIDS = ((2, 1), (1, 2), (2, 2), (1, 3), (3, 1))
@@ -23,9 +32,36 @@ def default_pinpoints(base_size: int) -> list[list[int]]:
     return [[rows * base_size, columns * base_size] for rows, columns in DEFAULT_GRIDS]
 
 
+# Keys of a released configuration. The sizes of the tower follow from its name there; other towers may state them.
+VISION_KEYS = (
+    "attention_dropout",
+    "hidden_act",
+    "hidden_size",
+    "image_size",
+    "intermediate_size",
+    "layer_norm_eps",
+    "num_attention_heads",
+    "num_channels",
+    "num_hidden_layers",
+    "patch_size",
+)
+RESAMPLER_NAMES = {
+    "num_vis_tokens": "resampler_num_latents",
+    "depth": "resampler_depth",
+    "heads": "resampler_num_heads",
+    "dim_head": "resampler_head_dim",
+    "ff_mult": "resampler_ff_mult",
+}
+PASSED_ON = {"attn_implementation", "name_or_path", "output_attentions", "torch_dtype"}
+NOT_OURS = PASSED_ON | {"_commit_hash", "_name_or_path", "auto_map", "dtype", "model_name", "model_type", "transformers_version"}
+
+
 @strict
 class XGenMMConfig(PreTrainedConfig):
     """Configuration of xGen-MM v1.5 (https://arxiv.org/abs/2408.08872).
+
+    Also takes the configuration of the released checkpoints (`vision_encoder_config`, `vision_tokenizer_config`,
+    `text_config` with `initial_tokenizer_len`) and is native afterwards, in `config.json` too.
 
     Args:
         vision_config: The vision tower, `siglip_vision_model` unless it says otherwise. `image_size` is the side of a
@@ -39,7 +75,8 @@ class XGenMMConfig(PreTrainedConfig):
         image_token_id: Id of the placeholder token `<image>`.
 
     Raises:
-        ValueError: A pinpoint is not a multiple of the tile, or the tile is not square.
+        ValueError: A pinpoint is not a multiple of the tile, the tile is not square, or a released configuration asks
+            for what its model cannot do here.
     """
 
     model_type = "xgenmm"
@@ -77,12 +114,70 @@ class XGenMMConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
+        released = isinstance(self.text_config, dict) and "initial_tokenizer_len" in self.text_config
+        if released or "vision_encoder_config" in kwargs or "vision_tokenizer_config" in kwargs:
+            try:
+                kwargs = self._translate_released(**kwargs)
+            except TypeError as error:
+                raise ValueError(f"The released configuration holds a value of the wrong type: {error}.") from error
         super().__post_init__(**kwargs)
         # An unused head would be dead weight, and parameters without gradients stop distributed training.
         self.vision_config.vision_use_head = False
         if self.image_grid_pinpoints is None:
             self.image_grid_pinpoints = default_pinpoints(self.vision_config.image_size)
         self._check_grids()
+
+    def _translate_released(
+        self,
+        vision_encoder_config: dict[str, Any] | None = None,
+        vision_tokenizer_config: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Take over a released configuration; what it does not say is as in v1.5. Returns the arguments still to be read.
+
+        The released files were never seen: these are the names in the reference's code and in copies of the remote code.
+        """
+        encoder, resampler = dict(vision_encoder_config or {}), dict(vision_tokenizer_config or {})
+        text = dict(self.text_config or {})
+        self._translate_text(text, resampler.pop("lang_embedding_dim", None))
+        vision = dict(self.sub_configs_defaults["vision_config"].init_kwargs)
+        vision["hidden_size"] = resampler.pop("vis_feature_dim", vision["hidden_size"])
+        vision |= {name: encoder.pop(name) for name in VISION_KEYS if name in encoder}
+        self.vision_config = vision
+        for name, ours in RESAMPLER_NAMES.items():
+            setattr(self, ours, resampler.pop(name, getattr(self, ours)))
+        self._translate_grids(encoder, resampler.pop("image_aspect_ratio", "anyres"))
+        parts = {"vision_encoder_config": encoder, "vision_tokenizer_config": resampler, "": kwargs}
+        unknown = [f"{part}.{key}".lstrip(".") for part, values in parts.items() for key in values.keys() - NOT_OURS]
+        if unknown:
+            logger.warning_once(f"Unknown keys of the released configuration are ignored: {', '.join(sorted(unknown))}.")
+        return {key: value for key, value in kwargs.items() if key in PASSED_ON}
+
+    def _translate_text(self, text: dict[str, Any], width: int | None) -> None:
+        original = text.pop("initial_tokenizer_len", 32012)
+        # transformers counts the token itself into the window since version 5: 2047 there is 2048 here.
+        window = text.pop("sliding_window", 2047)
+        for name in ("_attn_implementation", "_name_or_path", "auto_map", "dtype", "torch_dtype"):
+            text.pop(name, None)
+        if width is not None:
+            text.setdefault("hidden_size", width)
+        if original == 32012 and text.get("eos_token_id") in (None, 32000):
+            text["eos_token_id"] = 32007  # <|end|>, which every user of the reference sets by hand
+        text["vocab_size"] = original + NUM_ADDED_TOKENS
+        text["sliding_window"] = None if window is None else window + 1
+        # The pad token is the last that the tokenizer got before the three; the released key names <|endoftext|>.
+        text["pad_token_id"] = original - 1
+        self.text_config, self.image_token_id = text, original
+
+    def _translate_grids(self, encoder: dict[str, Any], aspect_ratio: str) -> None:
+        aspect_ratio = encoder.pop("image_aspect_ratio", aspect_ratio)
+        sampled_by_tile, grids = encoder.pop("anyres_patch_sampling", True), encoder.pop("anyres_grids", None)
+        if aspect_ratio != "anyres":
+            self.image_grid_pinpoints = []
+        elif not sampled_by_tile:
+            raise ValueError("anyres_patch_sampling is false; the released v1.5 models, which are supported, have it true.")
+        elif grids is not None:
+            self.image_grid_pinpoints = [[height, width] for width, height in grids]
 
     def _check_grids(self) -> None:
         base = self.vision_config.image_size
@@ -96,4 +191,17 @@ class XGenMMConfig(PreTrainedConfig):
                 )
 
 
-__all__ = ["XGenMMConfig", "default_pinpoints"]
+class Blip3Config(PreTrainedConfig):
+    """The first release, xgen-mm-phi3-mini-instruct-r-v1: known in order to be refused with a reason.
+
+    Raises:
+        NotImplementedError: Always. Not a ValueError, which AutoProcessor would swallow.
+    """
+
+    model_type = "blip_3"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        raise NotImplementedError(ONLY_V1_5)
+
+
+__all__ = ["XGenMMConfig", "Blip3Config", "default_pinpoints"]

@@ -91,6 +91,8 @@ class XGenMMImageProcessor(LlavaNextImageProcessorPil):
             image = self.rescale(image, rescale_factor) if do_rescale else image
             return self.normalize(image, image_mean, image_std) if do_normalize else image
 
+        if not images:
+            raise ValueError("No images were given. Leave `images` out for text alone.")
         tiles: list[Any] = []
         counts: list[int] = []
         for image in images:

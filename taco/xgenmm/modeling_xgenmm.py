@@ -8,7 +8,7 @@ Call: ``XGenMMForConditionalGeneration(config)(**processor(images=image, text="<
 # ruff: noqa: RUF012
 # transformers reads settings from plain class attributes.
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,13 +16,23 @@ from torch import nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.integrations.peft import maybe_load_adapters
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.utils.generic import can_return_tuple
 
 from taco.xgenmm.configuration_xgenmm import XGenMMConfig
+from taco.xgenmm.conversion import HUB_OPTIONS, check_weights, is_released, read_released, weight_files, without_report
 from taco.xgenmm.image_processing_xgenmm import grid_of
+from taco.xgenmm.resampler_xgenmm import XGenMMResampler, XGenMMResamplerLinear, patch_mask, regroup_tiles
+
+LORA_TARGETS = {
+    "language": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "resampler": ("to_q", "to_kv", "to_out", "up", "down", "projection"),
+    "vision": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+}
+"""Every linear layer of each part, by the end of its name, for PEFT's `target_modules`. No name is in two parts (of a SigLIP
+tower and a Phi-3), so parts are combined by adding them: ``LORA_TARGETS["language"] + LORA_TARGETS["resampler"]``."""
 
 
 @dataclass
@@ -39,109 +49,6 @@ class XGenMMCausalLMOutputWithPast(CausalLMOutputWithPast):
     image_hidden_states: torch.Tensor | None = None
 
 
-class XGenMMResamplerLinear(nn.Linear):
-    """A linear map without bias. A class of its own so that `_init_weights` knows it."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(in_features, out_features, bias=False)
-
-
-class XGenMMResamplerAttention(nn.Module):
-    """Latents attend to the patches of their tile and to one another."""
-
-    def __init__(self, config: XGenMMConfig) -> None:
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.head_dim = config.resampler_head_dim
-        inner = config.resampler_num_heads * self.head_dim
-        self.norm_media = nn.LayerNorm(width)
-        self.norm_latents = nn.LayerNorm(width)
-        self.to_q = XGenMMResamplerLinear(width, inner)
-        self.to_kv = XGenMMResamplerLinear(width, 2 * inner)
-        self.to_out = XGenMMResamplerLinear(inner, width)
-
-    def forward(self, latents: torch.Tensor, patches: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """Latents [n, l, d], patches [n, p, d], visible [n, 1, 1, p + l] bool -> [n, l, d]."""
-        latents = self.norm_latents(latents)
-        keys, values = self.to_kv(torch.cat([self.norm_media(patches), latents], dim=1)).chunk(2, dim=-1)
-        query, keys, values = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (self.to_q(latents), keys, values))
-        # Always SDPA, whatever attn_implementation says: the short padded key set has no use for the other kernels.
-        attended = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=visible)
-        return self.to_out(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
-
-
-class XGenMMResamplerLayer(GradientCheckpointingLayer):
-    """Attention, then a feed-forward block, both with a residual path."""
-
-    def __init__(self, config: XGenMMConfig) -> None:
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.attention = XGenMMResamplerAttention(config)
-        self.norm = nn.LayerNorm(width)
-        self.up = XGenMMResamplerLinear(width, width * config.resampler_ff_mult)
-        self.down = XGenMMResamplerLinear(width * config.resampler_ff_mult, width)
-
-    def forward(self, latents: torch.Tensor, patches: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """As the attention: [n, l, d] -> [n, l, d]."""
-        latents = latents + self.attention(latents, patches, visible)
-        return latents + self.down(nn.functional.gelu(self.up(self.norm(latents))))  # type: ignore[no-any-return]
-
-
-class XGenMMResampler(nn.Module):
-    """The patches of a tile -> a fixed number of visual tokens (Perceiver resampler of Flamingo, arXiv:2204.14198)."""
-
-    def __init__(self, config: XGenMMConfig) -> None:
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.latents = nn.Parameter(torch.empty(config.resampler_num_latents, width))
-        self.layers = nn.ModuleList(XGenMMResamplerLayer(config) for _ in range(config.resampler_depth))
-        self.norm = nn.LayerNorm(width)
-        self.projection = nn.Linear(width, config.text_config.hidden_size)
-
-    def forward(self, patches: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Patches [n, p, d] and mask [n, p] bool (False = padding of the canvas) -> [n, latents, text hidden].
-
-        The latents always see one another, so a tile that is wholly padding still gives finite tokens.
-        """
-        latents = self.latents.expand(len(patches), -1, -1)
-        visible = nn.functional.pad(mask, (0, self.latents.shape[0]), value=True)[:, None, None]
-        for layer in self.layers:
-            latents = layer(latents, patches, visible)
-        return self.projection(self.norm(latents))  # type: ignore[no-any-return]
-
-
-def regroup_tiles(features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Features of an image [1 + rows * columns, s * s, d] with the grid's tiles recut as runs of its merged patch map.
-
-    The released models do not resample the tiles themselves: they merge the features of a grid to one map of
-    `rows * s` x `columns * s` patches and cut that, in reading order, into runs of `s * s`. Kept for parity.
-    """
-    count, patches, width = features.shape
-    side = int(patches**0.5)
-    grid = features[1:].view(rows, columns, side, side, width).permute(0, 2, 1, 3, 4)
-    return torch.cat([features[:1], grid.reshape(count - 1, patches, width)])
-
-
-def patch_mask(height: int, width: int, rows: int, columns: int, side: int) -> torch.Tensor:
-    """Which patches show the image (`height` x `width` pixels) and not the canvas: bool [1 + rows * columns, s * s].
-
-    Grouped as `regroup_tiles` does. The base tile is all image.
-    """
-    map_height, map_width = rows * side, columns * side
-    mask = torch.ones(1 + rows * columns, side * side, dtype=torch.bool)
-    if mask.shape[0] == 1:
-        return mask
-    picture = mask[1:].view(map_height, map_width)
-    # The scale is rounded before the product, as in LLaVA: for a few sizes (98 x 98) the order decides about a row.
-    if width / height > map_width / map_height:
-        border = (map_height - int(height * (map_width / width))) // 2
-        picture[:border] = picture[map_height - border :] = False
-    else:
-        border = (map_width - int(width * (map_height / height))) // 2
-        picture[:, :border] = picture[:, map_width - border :] = False
-    return mask
-
-
 class XGenMMPreTrainedModel(PreTrainedModel):
     """Loading, saving and initialisation shared by the xGen-MM models."""
 
@@ -150,17 +57,71 @@ class XGenMMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "text"]
     supports_gradient_checkpointing = True
+    # Those of the two towers join these when the model is made; so do their tensor-parallel plans.
     _no_split_modules = ["XGenMMResamplerLayer"]
     _skip_keys_device_placement = ["past_key_values"]
+    # Quantizers leave these modules alone (names with and without the head's `model.`), and float16 is too narrow a
+    # range for weights that were trained in bfloat16: loaded as float16, only the language model is.
+    _keep_in_fp32_modules = ["model.vision_tower", "model.resampler", "vision_tower", "resampler"]
+    _can_compile_fullgraph = True
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
 
+    # A full checkpoint may be read into the model without a head.
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+
     @classmethod
-    def _can_set_attn_implementation(cls) -> bool:
-        # The library looks for attention classes in this file and finds the resampler's; the two towers do obey.
-        return True
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any,
+        *model_args: Any,
+        config: Any = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """As transformers' own, for the native and for the released layout, which is told by its keys (`vlm.*`).
+
+        Weights that do not fit the model are an error here, not a warning. The released layout is read through mapped
+        files: in the file's `dtype` the model is these pages, in another it is the one copy; beside it, only the folded
+        embeddings and head are held twice while loading.
+
+        Raises:
+            ValueError: Weights are missing, unknown or of another shape; they are named.
+            NotImplementedError: The checkpoint is that of instruct-r-v1.
+            OSError: There is no such model, only pickled weights, or a damaged file.
+        """
+        parent: Any = super().from_pretrained
+        source: Any = pretrained_model_name_or_path
+        wanted = {"ignore_mismatched_sizes": ignore_mismatched_sizes, "output_loading_info": output_loading_info}
+        if source is None or any(kwargs.get(name) is not None for name in ("gguf_file", "state_dict", "variant")):
+            return parent(source, *model_args, config=config, **wanted, **kwargs)
+        kwargs["use_safetensors"] = True
+        hub: Any = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
+        adapter, base, adapter_kwargs = maybe_load_adapters(source, hub, **(kwargs.get("adapter_kwargs") or {}))
+        files = weight_files(base, **hub)
+        released = is_released(files)
+        if adapter is not None and not released:
+            return parent(source, *model_args, config=config, **wanted, **kwargs)
+        if released:
+            if not isinstance(config, XGenMMConfig):
+                named = {field.name for field in fields(XGenMMConfig)} - {"dtype"}
+                changes = {name: kwargs.pop(name) for name in named & kwargs.keys()}
+                config = cls.config_class.from_pretrained(config or base, **hub, **changes)
+            # Not transformers' key mapping: on saving that one is reversed, and it would see native checkpoints too.
+            kwargs["state_dict"], source = read_released(files, config.image_token_id), None
+        with without_report():
+            model, info = parent(
+                source, *model_args, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+            )
+        if released:
+            model.config.name_or_path = model.name_or_path = str(base)
+        check_weights(base, info, ignore_mismatched_sizes, quantized=getattr(model, "hf_quantizer", None) is not None)
+        if adapter is not None:
+            model.load_adapter(adapter, kwargs.get("adapter_name", "default"), adapter_kwargs=adapter_kwargs)
+        return (model, info) if output_loading_info else model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -201,25 +162,23 @@ class XGenMMModel(XGenMMPreTrainedModel):
 
         Returns:
             `last_hidden_state` [tiles, patches, d]: what the resampler reads; `pooler_output`: a list of
-            [tiles_i * latents, hidden], one per image.
+            [tiles_i * latents, hidden], one per image; the tower's `hidden_states` and `attentions` when asked for.
 
         Raises:
             ValueError: The tiles, the sizes and the configured grids do not fit together.
         """
         layouts = self._layouts(image_sizes, num_tiles, len(pixel_values))
         side = self.config.vision_config.image_size // self.config.vision_config.patch_size
-        pixel_values = pixel_values.to(self.vision_tower.dtype)
-        features = self.vision_tower(pixel_values, **kwargs).last_hidden_state
-        counts = [1 + rows * columns for _, _, rows, columns in layouts]
-        features = torch.cat(
-            [
-                regroup_tiles(part, rows, columns) if len(part) > 1 else part
-                for part, (_, _, rows, columns) in zip(features.split(counts), layouts, strict=True)
-            ]
-        )
+        outputs: BaseModelOutputWithPooling = self.vision_tower(pixel_values, return_dict=True, **kwargs)
+        grids = [(rows, columns) for _, _, rows, columns in layouts]
+        counts = [1 + rows * columns for rows, columns in grids]
+        parts = outputs.last_hidden_state.split(counts)  # type: ignore[union-attr]
+        features = torch.cat([regroup_tiles(part, *grid) for part, grid in zip(parts, grids, strict=True)])
         mask = torch.cat([patch_mask(*layout, side) for layout in layouts]).to(features.device)
+        outputs.last_hidden_state = features
         tokens: Any = [part.flatten(0, 1) for part in self.resampler(features, mask).split(counts)]
-        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)
+        outputs.pooler_output = tokens
+        return outputs
 
     def _layouts(
         self, image_sizes: torch.Tensor | None, num_tiles: torch.Tensor | None, tiles: int
@@ -305,7 +264,11 @@ class XGenMMModel(XGenMMPreTrainedModel):
             image_hidden_states = torch.cat(list(encoded.pooler_output)).to(inputs_embeds.device, inputs_embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, inputs_embeds, len(image_hidden_states))
             inputs_embeds = inputs_embeds.masked_scatter(mask, image_hidden_states)
-        elif input_ids is not None and (past_key_values is None or past_key_values.get_seq_length() == 0):
+        elif (
+            input_ids is not None
+            and not torch.compiler.is_compiling()  # a branch on the data of a static cache would break the graph
+            and (past_key_values is None or past_key_values.get_seq_length() == 0)
+        ):
             # Only the first pass is checked: a weak model may well generate an <image> of its own later.
             self.get_placeholder_mask(input_ids, inputs_embeds, 0)
         outputs = self.language_model(
@@ -329,6 +292,7 @@ class XGenMMForConditionalGeneration(XGenMMPreTrainedModel, GenerationMixin):
     """xGen-MM with its head (which, unlike Phi-3's own, has a bias): forward with a loss, and `generate`."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: XGenMMConfig) -> None:
         super().__init__(config)
@@ -390,4 +354,4 @@ class XGenMMForConditionalGeneration(XGenMMPreTrainedModel, GenerationMixin):
         )
 
 
-__all__ = ["XGenMMForConditionalGeneration", "XGenMMModel", "XGenMMPreTrainedModel"]
+__all__ = ["LORA_TARGETS", "XGenMMForConditionalGeneration", "XGenMMModel", "XGenMMPreTrainedModel"]

@@ -1,5 +1,6 @@
 """The processor: tiles, placeholders, the chat template and what is supervised."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,65 @@ def test_placeholders_equal_the_models_visual_tokens(chat: Any, processor: Any, 
     for size in SIZES:
         inputs = processor(images=chat.noise(*size), text="<image>")
         assert torch.isfinite(model(**inputs).logits).all()  # a mismatch raises
+
+
+def reference_tiles(image: Image.Image, base: int) -> np.ndarray:
+    """The tiles by Pillow alone, as the reference makes them: [1 + rows * columns, 3, base, base] in -1..1."""
+    width, height = image.size
+    best: tuple[int, int, tuple[int, int]] | None = None
+    for grid in ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3)):  # columns, rows
+        canvas_width, canvas_height = grid[0] * base, grid[1] * base
+        scale = min(canvas_width / width, canvas_height / height)
+        effective = min(int(width * scale) * int(height * scale), width * height)
+        found = (effective, effective - canvas_width * canvas_height, grid)
+        if best is None or found[:2] > best[:2]:
+            best = found
+    assert best is not None
+    canvas_width, canvas_height = best[2][0] * base, best[2][1] * base
+    if canvas_width / width < canvas_height / height:
+        new = (canvas_width, min(math.ceil(height * (canvas_width / width)), canvas_height))
+    else:
+        new = (min(math.ceil(width * (canvas_height / height)), canvas_width), canvas_height)
+    canvas = Image.new("RGB", (canvas_width, canvas_height))
+    canvas.paste(widen_first(image, new), ((canvas_width - new[0]) // 2, (canvas_height - new[1]) // 2))
+    boxes = [(x, y, x + base, y + base) for y in range(0, canvas_height, base) for x in range(0, canvas_width, base)]
+    tiles = [widen_first(image, (base, base)), *(canvas.crop(box) for box in boxes)]
+    return np.stack([np.asarray(tile, dtype=np.float32).transpose(2, 0, 1) / 255 for tile in tiles]) * 2 - 1
+
+
+def widen_first(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Bicubic, the width before the height, as every Pillow before 13 does."""
+    return image.resize((size[0], image.height), Image.Resampling.BICUBIC).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_tiles_equal_pillows_own_at_ties_and_extreme_ratios(chat: Any, size: tuple[int, int]) -> None:
+    image = chat.noise(*size)
+    tiles = XGenMMImageProcessor(size={"height": 28, "width": 28})(image, return_tensors="np")["pixel_values"]
+    np.testing.assert_allclose(tiles, reference_tiles(image, 28), atol=1e-6, rtol=0)  # one level is 0.0078
+
+
+def test_more_or_fewer_images_than_placeholders_are_refused_by_row(chat: Any, processor: Any) -> None:
+    image = chat.noise(3, 3)
+    cases: list[tuple[Any, Any, str]] = [
+        (["<image>", "b"], [[image], [image]], r"Row 1 .* holds 0 <image> tokens, but 1 images"),
+        (["<image>", "<image>"], [[image, image], []], r"Row 0 .* holds 1 <image> tokens, but 2 images"),
+        (["<image>", "<image>"], [[image]], r"1 lists for 2 texts"),
+        ("no placeholder", image, r"0 <image> tokens and 1 images"),
+        ("<image> and <image>", [image], r"2 <image> tokens and 1 images"),
+        ("<image>", None, r"no images were passed"),
+        ("<image>", [], r"no images were passed"),
+        (["<image>", "b"], [[], []], r"no images were passed"),
+    ]
+    for text, images, message in cases:
+        with pytest.raises(ValueError, match=message):
+            processor(text=text, images=images)
+    rows = [[chat.ask("a", image)], [chat.ask("<image>")]]  # two placeholders for one image
+    with pytest.raises(ValueError, match=r"Row 1 .* holds 1 <image> tokens, but 0 images"):
+        processor.apply_chat_template(rows, tokenize=True, return_dict=True)
+    assert set(processor(text="b", images=[])) == {"input_ids", "attention_mask"}
+    with pytest.raises(ValueError, match="No images were given"):
+        processor.image_processor([])
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16"])
