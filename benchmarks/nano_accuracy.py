@@ -72,7 +72,7 @@ def run_part(part: str, out: Path, model: str) -> Path:
     if part == "oracle":
         agent.toolbox = Toolbox(oracle_ocr(folder) if tool.name == "OCR" else tool for tool in agent.toolbox)
     left = unfinished(tasks, out / part, agent.model.name)
-    for _ in track(run_tasks(agent, left, out / part), total=len(left), description=part):
+    for _ in track(run_tasks(agent, left, out / part, 8), total=len(left), description=part):
         pass
     return out / part
 

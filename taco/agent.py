@@ -6,16 +6,20 @@
 """
 
 import hashlib
+import itertools
 import logging
 import os
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
-from taco.models.chat import ChatModel, ContextError, ModelError, Usage
-from taco.parser import parse_reply
+from taco.models.chat import ChatModel, Completion, ContextError, ModelError, Usage
+from taco.parser import is_complete, parse_reply
 from taco.prompts import SystemStyle, conversation, terminated
 from taco.tools.action import Action, Observation
 from taco.tools.finding import Finding, feedback
@@ -50,10 +54,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over. ``error`` says why where the stop reason is ``failed`` or ``context``."""
+    """The run is over. ``error`` says why where the stop reason is ``failed`` or ``context``; ``usage`` is of all replies."""
 
     trace: Trace
     error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
 
 
 Event = Replied | Observed | Finished
@@ -71,6 +77,8 @@ class _Run:
     stop_reason: StopReason | None = None  # set when the run is over
     answer: str | None = None
     error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    started: float = field(default_factory=time.perf_counter)
 
 
 class Agent:
@@ -83,6 +91,7 @@ class Agent:
         max_steps: Replies of one run.
         system: Style of the system prompt; by default the one the model was trained with, ``full`` for a general model.
         allow_urls: Whether images may be given by URL.
+        constrained: Whether the model can only write valid steps: JSON, tools, arguments and image names that there are.
 
     Attributes:
         missing_tools: Tools that the model was trained with and that cannot run here, each with the remedy.
@@ -96,6 +105,7 @@ class Agent:
         max_steps: int = 10,
         system: SystemStyle | None = None,
         allow_urls: bool = False,
+        constrained: bool = False,
     ) -> None:
         if max_steps < 1:
             raise ValueError(f"max_steps is at least 1; got {max_steps}.")
@@ -103,7 +113,7 @@ class Agent:
             from taco.models import load_model
 
             model = load_model(model or "nano")
-        self.model, self.max_steps, self.allow_urls = model, max_steps, allow_urls
+        self.model, self.max_steps, self.allow_urls, self.constrained = model, max_steps, allow_urls, constrained
         record = model.record
         self.missing_tools: dict[str, str] = {}
         if tools is None:
@@ -147,38 +157,85 @@ class Agent:
 
     def stream_task(self, task: Task) -> Iterator[Event]:
         """As `stream`, for a task whose ``images`` are files. An image that cannot be used ends the run as ``failed``."""
-        try:
-            store = ImageStore(task.images)
-        except ImageError as error:
-            trace = Trace(task=task.model_copy(update={"images": ()}), tools=self._records(), stop_reason="failed")
-            yield Finished(trace.with_store(ImageStore()), str(error))
-            return
-        yield from self._play(_Run(task, store))
+        yield from self._play(self._begun(task))
 
-    def run_batch(self, tasks: Iterable[Task]) -> Iterator[Trace]:
-        """The traces of many tasks, in their order. A task that fails touches no other."""
-        for task in tasks:
-            yield from (event.trace for event in self.stream_task(task) if isinstance(event, Finished))
+    def run_batch(self, tasks: Iterable[Task], batch_size: int = 8) -> Iterator[Trace]:
+        """The traces of many tasks, in their order; the same traces as one by one. See `stream_batch`."""
+        due, waiting = 0, dict[int, Trace]()  # at most those that can end while the slowest run takes its steps
+        for number, finished in self._lockstep(tasks, batch_size):
+            waiting[number] = finished.trace
+            while due in waiting:
+                yield waiting.pop(due)
+                due += 1
+
+    def stream_batch(self, tasks: Iterable[Task], batch_size: int = 8) -> Iterator[Finished]:
+        """The ends of many runs, as they come.
+
+        So many runs go in step: their replies are generated together, their tools run at the same time, each run's in a thread.
+        One that is over makes room for the next task. A task that fails touches no other; where a batch fails, for example
+        because the memory is full, its replies are asked for one by one.
+        """
+        for _, finished in self._lockstep(tasks, batch_size):
+            yield finished
+
+    def _lockstep(self, tasks: Iterable[Task], batch_size: int) -> Iterator[tuple[int, Finished]]:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1; got {batch_size}.")
+        waiting, runs = enumerate(tasks), dict[int, _Run]()
+        with ThreadPoolExecutor(max_workers=batch_size) as pool:
+            while True:
+                for number in [number for number, run in runs.items() if run.stop_reason is not None]:
+                    yield number, self._finished(runs.pop(number))
+                for number, task in itertools.islice(waiting, batch_size - len(runs)):
+                    runs[number] = self._begun(task)
+                if not runs:
+                    return
+                if alive := [run for run in runs.values() if run.stop_reason is None]:
+                    list(pool.map(lambda run, reply: deque(self._step(run, reply), maxlen=0), alive, self._replies(alive)))
+
+    def _begun(self, task: Task) -> _Run:
+        try:
+            return _Run(task, ImageStore(task.images))
+        except ImageError as error:
+            return _Run(task.model_copy(update={"images": ()}), ImageStore(), stop_reason="failed", error=str(error))
 
     def _play(self, run: _Run) -> Iterator[Event]:
         while run.stop_reason is None:
-            messages = conversation(run.task, run.store, run.steps, self.toolbox, system=self.system)
-            try:
-                [completion] = self.model.generate([messages])
-            except ModelError as error:
-                run.stop_reason, run.error = "context" if isinstance(error, ContextError) else "failed", str(error)
-                log.warning("%s: %s", run.task.id, error)
-                break
-            yield Replied(len(run.steps), completion.text, completion.usage)
-            yield from self._take_step(run, completion.text)
+            [reply] = self._replies([run])
+            yield from self._step(run, reply)
+        yield self._finished(run)
+
+    def _finished(self, run: _Run) -> Finished:
         trace = Trace(
             task=run.task,
             tools=self._records(),
             steps=tuple(run.steps),
             answer=run.answer,
-            stop_reason=run.stop_reason,
+            stop_reason=run.stop_reason or "failed",
         )
-        yield Finished(trace.with_store(run.store), run.error)
+        return Finished(trace.with_store(run.store), run.error, run.usage, time.perf_counter() - run.started)
+
+    def _replies(self, runs: Sequence[_Run]) -> list[Completion | ModelError]:
+        """What the model says next in each run, or why it says nothing."""
+        conversations = [conversation(run.task, run.store, run.steps, self.toolbox, system=self.system) for run in runs]
+        schemas = None
+        if self.constrained:
+            from taco.step_schema import step_schema
+
+            schemas = [step_schema(self.toolbox, run.store.names()) for run in runs]
+        try:
+            return list(self.model.generate(conversations, ended=is_complete, schemas=schemas))
+        except ModelError as error:
+            return [error] if len(runs) == 1 else [reply for run in runs for reply in self._replies([run])]
+
+    def _step(self, run: _Run, reply: Completion | ModelError) -> Iterator[Event]:
+        if isinstance(reply, ModelError):
+            run.stop_reason, run.error = "context" if isinstance(reply, ContextError) else "failed", str(reply)
+            log.warning("%s: %s", run.task.id, reply)
+            return
+        run.usage += reply.usage
+        yield Replied(len(run.steps), reply.text, reply.usage)
+        yield from self._take_step(run, reply.text)
 
     def _take_step(self, run: _Run, text: str) -> Iterator[Event]:
         reply = parse_reply(text)

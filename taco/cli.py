@@ -5,6 +5,7 @@ $ taco ask board.png "How much are 3 teas?"
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -37,6 +38,9 @@ MaxSteps = Annotated[int, typer.Option(min=1, help="Replies of one run.")]
 OwnTools = Annotated[
     Optional[list[str]], typer.Option("--tools", metavar="MODULE:ATTRIBUTE", help="Also offer tools of your own.")
 ]
+Constrained = Annotated[
+    bool, typer.Option("--constrained", help="Let the model write valid steps only (needs taco-lmm[constrained]).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -64,6 +68,7 @@ def ask(
     base_url: BaseUrl = None,
     max_steps: MaxSteps = 10,
     own_tools: OwnTools = None,
+    constrained: Constrained = False,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Let an image be given by its URL.")] = False,
 ) -> None:
     """Ask a question about images and see how it is answered, step by step.
@@ -76,7 +81,7 @@ def ask(
     if os.path.isfile(question):  # never raises, however long the question
         fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
     with plain_errors():
-        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, allow_urls)
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, constrained, allow_urls)
         finished: Finished | None = None
         for event in agent.stream(question, images):
             if isinstance(event, Finished):
@@ -105,6 +110,8 @@ def run(
     base_url: BaseUrl = None,
     max_steps: MaxSteps = 10,
     own_tools: OwnTools = None,
+    constrained: Constrained = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Tasks that are worked on at a time.")] = 8,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Only the first so many tasks.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,15 +122,20 @@ def run(
 
         wanted = list(read_tasks(tasks))[:limit]
         _distinct(wanted)
-        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools)
-        left, failed = unfinished(wanted, out, agent.model.name), 0
+        agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, constrained)
+        left, failed, tokens, start = unfinished(wanted, out, agent.model.name), 0, 0, time.perf_counter()
         if left:
             with progress(len(left), "tasks") as advance:
-                for record in run_tasks(agent, left, out):
+                for record in run_tasks(agent, left, out, batch_size):
                     failed += record["stop_reason"] == "failed"
+                    tokens += record["completion_tokens"]
                     advance()
+        seconds = time.perf_counter() - start
+    speed = {"tasks_per_minute": round(60 * len(left) / seconds, 1), "tokens_per_second": round(tokens / seconds, 1)}
     summary = {"tasks": len(wanted), "done_before": len(wanted) - len(left), "run": len(left), "failed": failed}
-    _print(summary, f"{len(left)} tasks run, {len(wanted) - len(left)} done before, {failed} failed -> {out}", as_json)
+    pace = f" in {seconds:.0f} s ({speed['tasks_per_minute']:g} a minute, {speed['tokens_per_second']:g} tokens a second)"
+    text = f"{len(left)} tasks run{pace}, {len(wanted) - len(left)} done before, {failed} failed -> {out}"
+    _print(summary | {"seconds": round(seconds, 1)} | speed, text, as_json)
     if failed:
         fail(f"{failed} tasks failed; {out}/runs.jsonl says why. The same command tries them again.", FAILED)
 
@@ -183,6 +195,28 @@ def train(
     typer.echo(f"Saved in {out}. Use it: taco ask --model {out} IMAGE QUESTION")
 
 
+@app.command(no_args_is_help=True)
+def convert_checkpoint(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A directory or hub id in the released layout.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A directory that does not exist or is empty.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a released xGen-MM v1.5 checkpoint as a native model directory."""
+    with plain_errors():
+        from transformers.utils import logging
+
+        from taco.xgenmm.conversion import convert_checkpoint as convert
+
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
+        try:
+            made = convert(source, target)
+        except NotImplementedError as error:
+            fail(error)
+    text = f"{made['parameters']:,} parameters ({made['dtype']}), {made['tokens']:,} tokens -> {target}"
+    _print(made, f"{text}\nUse it: taco ask --model {target} IMAGE QUESTION", as_json)
+
+
 @app.command()
 def mcp(
     images: Annotated[Optional[Path], typer.Option(help="A folder whose images are there from the start.")] = None,
@@ -199,6 +233,37 @@ def mcp(
         files = images_in(images) if images else []
         toolbox, store = Toolbox([*default_toolbox(), *_own(own_tools)]), ImageStore(files)
         serve(toolbox, store, [file.name for file in files])
+
+
+@app.command()
+def serve(
+    model: Model = "nano",
+    adapter: Adapter = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    name: Annotated[Optional[str], typer.Option(help="What clients call the model; by default its own name.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines too.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
+    max_batch: Annotated[int, typer.Option(min=1, help="Requests generated together.")] = 8,
+    api_key: Annotated[
+        Optional[str],
+        typer.Option(envvar="TACO_API_KEY", show_envvar=True, help="Clients must send it. Others may see a command line."),
+    ] = None,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch images that clients give by URL.")] = False,
+) -> None:
+    """Serve a model as an OpenAI-compatible chat endpoint, until Ctrl-C."""
+    with plain_errors():
+        try:
+            from taco.serving import serve as serve_model
+        except ModuleNotFoundError as error:
+            fail(str(error), FAILED)
+        from taco.models import load_model
+
+        loaded = load_model(model, adapter=adapter, device=device, dtype=dtype)
+        if name is None and os.path.isdir(model):  # clients need not know this machine's folders
+            name = os.path.basename(os.path.abspath(model))
+        options = {"name": name, "max_batch": max_batch, "api_key": api_key, "allow_urls": allow_urls}
+        serve_model(loaded, host=host, port=port, say=typer.echo, **options)
 
 
 @tools_app.callback(invoke_without_command=True)
@@ -263,6 +328,7 @@ def _agent(
     base_url: str | None,
     max_steps: int,
     own_tools: list[str] | None,
+    constrained: bool = False,
     allow_urls: bool = False,
 ) -> "Agent":
     from taco.agent import Agent
@@ -274,6 +340,7 @@ def _agent(
         load_model(model, adapter=adapter, device=device, dtype=dtype, base_url=base_url),
         max_steps=max_steps,
         allow_urls=allow_urls,
+        constrained=constrained,
     )
     agent.toolbox = Toolbox([*agent.toolbox, *own])
     return agent

@@ -13,6 +13,7 @@ Values are never guessed: NaN, Infinity, an unquoted word or half a string make 
 wins, as in `json`.
 """
 
+import json
 import re
 from typing import Any, NamedTuple
 
@@ -66,6 +67,20 @@ def parse_reply(text: str) -> Reply:
     except ValueError:
         found, stop = _find(text) if len(text) <= MAX_MENDED else (None, None)
     return _interpret(found) if found else Reply(findings=(_no_reply(text, stop),))
+
+
+def is_complete(text: str) -> bool:
+    """Whether a reply that is being written holds its step whole, so that nothing that might follow is needed.
+
+    True only for clean JSON with a thought and at least one action as the first object of the text: a reply that has to be mended
+    is left to go on to its end.
+    """
+    start = text.find("{")
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, start) if start >= 0 else (None, 0)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "thought" in value and bool(value.get("actions"))
 
 
 class _Found(NamedTuple):

@@ -96,13 +96,14 @@ def terminated(step: Step) -> str | None:
 
 
 def neutralized(messages: Sequence[Message], special_tokens: Sequence[str]) -> list[Message]:
-    """The messages with special tokens in data broken up, so that what a person or a tool wrote stays plain text.
+    """The messages with special tokens in their texts broken up, so that they stay plain text: those in data that a person or a
+    tool wrote, and those that a model spelt out in an earlier reply (an ``<image>`` without an image would stop the run).
 
-    A zero-width space goes behind the first character of each. Assistant turns are left alone: they are the model's own text.
+    A zero-width space goes behind the first character of each.
     """
     tokens = sorted((token for token in special_tokens if token.strip()), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, tokens))) if tokens else None
-    return [message if message["role"] == "assistant" else _neutral_message(message, pattern) for message in messages]
+    return [_neutral_message(message, pattern) for message in messages]
 
 
 def _neutral_message(message: Message, pattern: re.Pattern[str] | None) -> Message:

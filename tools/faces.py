@@ -10,6 +10,7 @@ Thresholds and labels are those of the TACO reference, whose detector (DSFD) is 
 import importlib.metadata
 import importlib.util
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ SETTING = "TACO_FACE_MODEL"
 SCORE_THRESHOLD = 0.5
 NMS_THRESHOLD = 0.3
 _DETECTORS: Memo[tuple[int, str], Any] = Memo(1)
+_detecting = threading.Lock()  # a detector keeps the size of the image at hand
 MAX_SIDE = 1_280
 """Pixels of the longer side of what the detector sees; a larger image is scaled down. Its smallest face has about 10."""
 
@@ -67,8 +69,9 @@ def _faces(image: Image.Image) -> list[list[float]]:
     scale = min(1.0, MAX_SIDE / max(image.size))
     small = image if scale == 1 else image.resize([max(1, round(side * scale)) for side in image.size])
     detector = _detector()
-    detector.setInputSize(small.size)
-    _, found = detector.detect(np.ascontiguousarray(np.asarray(small)[:, :, ::-1]))  # BGR
+    with _detecting:
+        detector.setInputSize(small.size)
+        _, found = detector.detect(np.ascontiguousarray(np.asarray(small)[:, :, ::-1]))  # BGR
     return [] if found is None else [box for face in found if (box := _bbox(face, small.size))]
 
 

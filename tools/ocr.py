@@ -105,7 +105,9 @@ def make_ocr(engine: Literal["auto", "easyocr", "rapidocr"] = "auto", *, threads
 
 def read(image: Image.Image, engine: Engine, threads: int | None = None) -> list[Region]:
     """What an engine finds in an RGB image, in no particular order, without leader dots and empty texts. See `make_ocr`."""
-    return [region for region in _load(engine, os.getpid(), threads)(image) if region.label]
+    reader = _load(engine, os.getpid(), threads)
+    with _reading:
+        return [region for region in reader(image) if region.label]
 
 
 def observation(regions: Sequence[Region], boxes: bool = False) -> dict[str, Any]:
@@ -226,6 +228,7 @@ def _missing_weights() -> list[str]:
 
 
 _loading = threading.Lock()
+_reading = threading.Lock()  # both engines keep the size of the image at hand in themselves
 
 
 def _load(engine: Engine, process: int, threads: int | None) -> Callable[[Image.Image], list[Region]]:

@@ -1,16 +1,15 @@
-"""Tasks -> a folder of traces, one by one; what varies between equal runs goes beside them.
+"""Tasks -> a folder of traces; what varies between equal runs goes beside them.
 
 >>> list(run_tasks(Agent(), read_tasks("tasks.jsonl"), "out"))
 """
 
 import json
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from taco.agent import Agent, Finished, Replied
+from taco.agent import Agent
 from taco.trace import TRACES_FILE, Task, Trace, append_line, scan_traces
 
 RUNS_FILE = "runs.jsonl"
@@ -43,24 +42,20 @@ def _complete_lines(path: Path) -> list[str]:
     return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def run_tasks(agent: Agent, tasks: Iterable[Task], folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """Run each task and save its trace at once; ``runs.jsonl`` gets seconds, tokens and the error. Yields those records."""
-    for task in tasks:
-        start, prompt_tokens, completion_tokens = time.perf_counter(), 0, 0
-        for event in agent.stream_task(task):
-            if isinstance(event, Replied):
-                prompt_tokens += event.usage.prompt_tokens
-                completion_tokens += event.usage.completion_tokens
-            elif isinstance(event, Finished):
-                event.trace.save(folder)
-                record = {
-                    "id": task.id,
-                    "model": agent.model.name,
-                    "seconds": round(time.perf_counter() - start, 3),
-                    "prompt_tokens": prompt_tokens,
-                    "completion_tokens": completion_tokens,
-                    "stop_reason": event.trace.stop_reason,
-                    "error": event.error,
-                }
-                append_line(Path(folder) / RUNS_FILE, json.dumps(record, ensure_ascii=False))
-                yield record
+def run_tasks(
+    agent: Agent, tasks: Iterable[Task], folder: str | os.PathLike[str], batch_size: int = 1
+) -> Iterator[dict[str, Any]]:
+    """Run the tasks and save each trace in its turn; ``runs.jsonl`` gets seconds, tokens and the error. Yields those records."""
+    for finished in agent.stream_batch(tasks, batch_size):
+        finished.trace.save(folder)
+        record = {
+            "id": finished.trace.task.id,
+            "model": agent.model.name,
+            "seconds": round(finished.seconds, 3),
+            "prompt_tokens": finished.usage.prompt_tokens,
+            "completion_tokens": finished.usage.completion_tokens,
+            "stop_reason": finished.trace.stop_reason,
+            "error": finished.error,
+        }
+        append_line(Path(folder) / RUNS_FILE, json.dumps(record, ensure_ascii=False))
+        yield record

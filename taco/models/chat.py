@@ -3,8 +3,8 @@
 >>> model.generate([[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]])[0].text
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,12 @@ class Usage(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+        )
+
 
 class Completion(BaseModel):
     """One reply: its text without end tokens, the ids where they are known, and why it ended."""
@@ -54,8 +60,21 @@ class ChatModel(Protocol):
     name: str
     record: AgentRecord | None
 
-    def generate(self, conversations: Sequence[Sequence[Message]], stop: Sequence[str] | None = None) -> list[Completion]:
+    def generate(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        stop: Sequence[str] | None = None,
+        *,
+        ended: Callable[[str], bool] | None = None,
+        schemas: Sequence[dict[str, Any]] | None = None,
+    ) -> list[Completion]:
         """One completion per conversation, greedy.
+
+        Args:
+            conversations: Messages each.
+            stop: A reply ends where one of these texts is in it.
+            ended: Whether a reply is complete. A saving only: a model may go on to its end token all the same.
+            schemas: A JSON schema per conversation, which its reply must satisfy.
 
         Raises:
             ContextError: If a conversation does not fit.
@@ -64,5 +83,5 @@ class ChatModel(Protocol):
         ...
 
     def stream(self, conversation: Sequence[Message]) -> Iterator[str]:
-        """The pieces of one reply, as they come."""
+        """The pieces of one reply, as they come. A generator may return the `Completion` at its end."""
         ...

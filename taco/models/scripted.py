@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from taco.models.chat import Completion, ModelError
 from taco.models.record import AgentRecord
@@ -24,7 +25,14 @@ class ScriptedModel:
         self.conversations: list[list[Message]] = []
         self._replies = replies if callable(replies) else list(replies)
 
-    def generate(self, conversations: Sequence[Sequence[Message]], stop: Sequence[str] | None = None) -> list[Completion]:
+    def generate(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        stop: Sequence[str] | None = None,
+        *,
+        ended: Callable[[str], bool] | None = None,
+        schemas: Sequence[dict[str, Any]] | None = None,
+    ) -> list[Completion]:
         """See `ChatModel.generate`. Raises ModelError when no reply is left."""
         return [Completion(text=self._next(messages)) for messages in conversations]
 

@@ -1,6 +1,7 @@
 """The loop: its stop reasons, its feedback, what it never does."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from taco.agent import MAX_FAULTY, Agent, Finished, Observed, Replied
-from taco.models.chat import ContextError
+from taco.models.chat import ContextError, ModelError
 from taco.models.record import AgentRecord
 from taco.models.scripted import ScriptedModel
 from taco.prompts import reply_text
@@ -170,3 +171,98 @@ def test_a_trained_model_gets_the_tools_it_was_trained_with(caplog: pytest.LogCa
     assert "Levitate" in caplog.text
     assert one.system == "short"
     assert agent(END).system == "full"
+
+
+def sums(number: int, steps: int) -> list[str]:
+    """The replies of a run that adds `steps` times, then says its number."""
+    return [calls(("Calculate", {"expression": f"{number} + {step}"})) for step in range(steps)] + [
+        calls(("Terminate", {"answer": str(number)}))
+    ]
+
+
+def by_question(messages: Any) -> str:
+    """Task n has n % 4 sums before its answer; which one is due is read from the conversation."""
+    number = int(messages[1]["content"][-1]["text"])
+    return sums(number, number % 4)[(len(messages) - 2) // 2]
+
+
+class Watched(ScriptedModel):
+    """Knows how many conversations it was given at a time."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.batches: list[int] = []
+
+    def generate(self, conversations: Any, stop: Any = None, **settings: Any) -> Any:
+        self.batches.append(len(conversations))
+        return super().generate(conversations, stop, **settings)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 50])
+def test_a_batch_gives_the_traces_that_come_one_by_one(batch_size: int) -> None:
+    tasks = [Task(id=str(number), question=str(number), answer=str(number)) for number in range(21)]
+    alone = [event.trace for task in tasks for event in Agent(ScriptedModel(by_question), tools=[Calculate]).stream_task(task)
+             if isinstance(event, Finished)]  # fmt: skip
+    model = Watched(by_question)
+    together = list(Agent(model, tools=[Calculate]).run_batch(tasks, batch_size))
+    assert [trace.to_json() for trace in together] == [trace.to_json() for trace in alone]
+    assert max(model.batches) == min(batch_size, len(tasks))
+    replies = sum(number % 4 + 1 for number in range(21))
+    assert sum(model.batches) == replies
+    if batch_size == 3:  # finished ones leave and waiting ones join: the batch stays full until the tasks run out
+        assert model.batches[: replies // 3 - 3] == [3] * (replies // 3 - 3)
+
+
+def test_a_batch_takes_no_more_tasks_than_it_can_hold() -> None:
+    taken = []
+
+    def tasks() -> Any:
+        for number in range(200):
+            taken.append(number)
+            yield Task(id=str(number), question=str(number))
+
+    first = next(iter(Agent(ScriptedModel(by_question), tools=[Calculate]).run_batch(tasks(), 4)))
+    assert first.answer == "0"
+    assert len(taken) <= 5
+
+
+class Full(Watched):
+    """Has room for two conversations, and none for the question 5."""
+
+    def generate(self, conversations: Any, stop: Any = None, **settings: Any) -> Any:
+        if len(conversations) > 2:
+            raise ModelError("Out of memory.")
+        if any(messages[1]["content"][-1]["text"] == "5" for messages in conversations):
+            raise ContextError("Too long.")
+        return super().generate(conversations, stop, **settings)
+
+
+def test_an_error_in_a_batch_touches_no_other_run() -> None:
+    tasks = [Task(id=str(number), question=str(number)) for number in range(10)]
+    ended = Agent(Full(by_question), tools=[Calculate]).stream_batch(tasks, 4)
+    finished = sorted(ended, key=lambda one: int(one.trace.task.id))
+    assert [one.trace.stop_reason for one in finished] == ["context" if n == 5 else "answered" for n in range(10)]
+    assert finished[5].error == "Too long."
+    assert [one.trace.answer for one in finished] == [None if n == 5 else str(n) for n in range(10)]
+
+
+def test_tools_of_a_batch_run_at_the_same_time() -> None:
+    meeting = threading.Barrier(3, timeout=20)
+
+    @tool
+    def Meet() -> dict[str, Any]:
+        """Waits until three are here."""
+        meeting.wait()
+        return {"met": True}
+
+    script = [calls(("Meet", {})), END]
+    model = ScriptedModel(lambda messages: script[(len(messages) - 2) // 2])
+    tasks = [Task(id=str(number), question="?") for number in range(3)]
+    traces = list(Agent(model, tools=[Meet]).run_batch(tasks, 3))
+    assert [trace.steps[0].observations[0].content for trace in traces] == [{"met": True}] * 3
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_a_batch_of_nothing_is_refused(bad: int) -> None:
+    with pytest.raises(ValueError, match=f"batch_size is at least 1; got {bad}"):
+        list(agent(END).run_batch([], bad))

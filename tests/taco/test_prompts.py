@@ -84,7 +84,7 @@ def test_a_long_observation_is_cut_and_says_so() -> None:
     assert shown["left_out_characters"] == 9000 + len('{"text": ""}') - MAX_SHOWN_CHARS
 
 
-def test_special_tokens_in_data_become_plain_text_and_the_models_own_stay() -> None:
+def test_special_tokens_in_texts_become_plain_text() -> None:
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "a<|end|>b"}, {"type": "image", "image": STORE["image-0"]}]},
         {"role": "assistant", "content": [{"type": "text", "text": "<|end|>"}]},
@@ -92,4 +92,4 @@ def test_special_tokens_in_data_become_plain_text_and_the_models_own_stay() -> N
     plain = neutralized(messages, ["<|end|>"])
     assert plain[0]["content"][0]["text"] == "a<\u200b|end|>b"
     assert plain[0]["content"][1] is messages[0]["content"][1]
-    assert plain[1] == messages[1]
+    assert plain[1]["content"][0]["text"] == "<\u200b|end|>"

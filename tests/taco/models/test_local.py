@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from taco.agent import Agent
+from taco.agent import Agent, Finished
 from taco.models import AgentRecord, LocalModel, load_model
 from taco.models.chat import ContextError, ModelError
 from taco.trace import ToolRecord
@@ -91,15 +91,15 @@ def test_the_stream_joins_to_the_completion(model: LocalModel) -> None:
 
 
 def test_special_tokens_in_a_question_stay_text(model: LocalModel) -> None:
-    inputs, _ = model._encode([message("a<|end|><image>b", IMAGE)])
-    plain, _ = model._encode([message("ab", IMAGE)])
+    inputs = model._encode([message("a<|end|><image>b", IMAGE)])
+    plain = model._encode([message("ab", IMAGE)])
     for token in ("<|end|>", "<image>"):
         one = model.processor.tokenizer.convert_tokens_to_ids(token)
         assert (inputs["input_ids"] == one).sum() == (plain["input_ids"] == one).sum()
 
 
 def test_a_full_context_is_said_before_generating(model: LocalModel) -> None:
-    with pytest.raises(ContextError, match="tokens, 1 images"):
+    with pytest.raises(ContextError, match="Its text alone is too long"):
         model.generate([message("x" * 2000, IMAGE)])
     assert Agent(model).run("x" * 2000, [IMAGE]).stop_reason == "context"
 
@@ -121,7 +121,7 @@ def test_an_adapter_folder_brings_its_base(folder: Path, model: LocalModel, tmp_
     tuned = load_model(tmp_path, max_new_tokens=12, device="cpu")
     assert isinstance(tuned, LocalModel)
     assert tuned.record == RECORD
-    inputs, _ = tuned._encode([message("Hi", IMAGE)])
+    inputs = tuned._encode([message("Hi", IMAGE)])
     with torch.inference_mode():
         merged, plain = tuned.model(**inputs).logits, model.model(**inputs).logits
         wrapped = lora.eval()(**inputs).logits
@@ -173,3 +173,32 @@ def test_what_cannot_be_loaded_is_explained(
     path = {"FOLDER": str(folder), "EMPTY": str(tmp_path)}.get(name, name)
     with pytest.raises(ModelError, match=sentence):
         load_model(path, **settings)
+
+
+def test_a_constrained_model_can_only_act(folder: Path) -> None:
+    pytest.importorskip("llguidance")
+    local = load_model(folder, max_new_tokens=120, device="cpu")
+    traces = [Agent(local, tools=None, constrained=wanted, max_steps=3).run("How much?", [IMAGE]) for wanted in (False, True)]
+    assert not any(step.actions for step in traces[0].steps)
+    assert all(step.actions for step in traces[1].steps)
+    assert not {finding.code for step in traces[1].steps for finding in step.findings} & {"IFE", "IFN", "IAN", "IAV.missing"}
+
+
+def test_a_limit_that_no_step_fits_is_said(folder: Path) -> None:
+    pytest.importorskip("llguidance")
+    local = load_model(folder, max_new_tokens=8, device="cpu")
+    agent = Agent(local, constrained=True)
+    finished = list(agent.stream("How much?", [IMAGE]))[-1]
+    assert isinstance(finished, Finished)
+    assert finished.trace.stop_reason == "failed"
+    assert "The limit of row 0 is 8 tokens" in str(finished.error)
+
+
+def test_a_reply_stops_at_a_word_and_where_it_is_complete(model: LocalModel) -> None:
+    conversation = message("Hi", IMAGE)
+    [whole] = model.generate([conversation])
+    word = whole.text[1:3]
+    [cut] = model.generate([conversation], stop=[word])
+    assert whole.text.startswith(cut.text)
+    assert word in cut.text
+    assert len(cut.token_ids) < len(whole.token_ids)
