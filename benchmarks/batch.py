@@ -1,6 +1,6 @@
 """Many trajectories in step against one by one: traces a minute of CPU time, traces compared.
 
-$ OMP_NUM_THREADS=1 python benchmarks/batch.py [--size tiny] [--size 100m] [--runs 32] [--repeats 5]
+$ OMP_NUM_THREADS=1 python benchmarks/batch.py [--size tiny] [--size 100m] [--runs 32] [--repeats 5] [--reply 64]
 
 A random model's replies cannot be used, so each run is three replies long and ends as `faulty`; no tool takes part of the time.
 The batch sizes take turns within one run, the least of all repeats counts.
@@ -33,8 +33,8 @@ def tasks(folder: Path, number: int) -> list[Task]:
     return made
 
 
-def compare(size: str, runs: int, repeats: int) -> None:
-    model = LocalModel(*make(size), name=size, max_new_tokens=REPLY)
+def compare(size: str, runs: int, repeats: int, reply: int) -> None:
+    model = LocalModel(*make(size), name=size, max_new_tokens=reply)
     agent = Agent(model, tools=[Calculate], system="short")
     batches = [batch for batch in (1, 4, 8, 32) if batch <= runs]
     best: dict[int, float] = {}
@@ -50,7 +50,7 @@ def compare(size: str, runs: int, repeats: int) -> None:
                 best[batch] = min(time.process_time() - start, best.get(batch, float("inf")))
                 assert traces[batch] == traces[1], f"a trace of a batch of {batch} differs"
     parameters = sum(parameter.numel() for parameter in model.model.parameters()) / 1e6
-    print(f"{size}: {parameters:.1f} M parameters, {runs} traces of 3 replies of {REPLY} tokens, equal for every batch size")
+    print(f"{size}: {parameters:.1f} M parameters, {runs} traces of 3 replies of {reply} tokens, equal for every batch size")
     for batch, seconds in best.items():
         print(f"  {batch:3} at a time: {60 * runs / seconds:7.1f} traces a minute, {best[1] / seconds:.2f} times one by one")
 
@@ -60,9 +60,10 @@ def main() -> None:
     parser.add_argument("--size", action="append", choices=list(SIZES))
     parser.add_argument("--runs", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--reply", type=int, default=REPLY, help="tokens of a reply")
     options = parser.parse_args()
     for size in options.size or SIZES:
-        compare(size, options.runs, options.repeats)
+        compare(size, options.runs, options.repeats, options.reply)
 
 
 if __name__ == "__main__":

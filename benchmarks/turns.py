@@ -1,6 +1,6 @@
 """A trace of six turns with a new image each: what is kept between turns against reading everything anew, tokens compared.
 
-$ OMP_NUM_THREADS=1 python benchmarks/turns.py [--size tiny] [--size 100m] [--repeats 5]
+$ OMP_NUM_THREADS=1 python benchmarks/turns.py [--size tiny] [--size 100m] [--repeats 5] [--reply 32]
 
 CPU seconds; the two ways take turns within one run, the least of all repeats counts.
 """
@@ -44,8 +44,8 @@ def play(model: LocalModel, images: list[Image.Image]) -> tuple[list[float], lis
     return times, replies, reply.usage.prompt_tokens
 
 
-def compare(size: str, repeats: int) -> None:
-    kept, anew = (LocalModel(*make(size), name=size, max_new_tokens=REPLY, kept_bytes=kept) for kept in (4_000_000_000, 0))
+def compare(size: str, repeats: int, reply: int) -> None:
+    kept, anew = (LocalModel(*make(size), name=size, max_new_tokens=reply, kept_bytes=kept) for kept in (4_000_000_000, 0))
     parameters = sum(parameter.numel() for parameter in kept.model.parameters()) / 1e6
     images = [board(seed) for seed in range(TURNS)]
     best: dict[str, list[float]] = {}
@@ -57,7 +57,7 @@ def compare(size: str, repeats: int) -> None:
             times, said[name], length = play(model, images)
             best[name] = [min(pair) for pair in zip(times, best.get(name, times), strict=True)]
         assert said["kept"] == said["anew"], "the replies differ"
-    print(f"{size}: {parameters:.1f} M parameters, {TURNS} turns, {length:,} tokens at the end, replies of {REPLY} tokens, equal")
+    print(f"{size}: {parameters:.1f} M parameters, {TURNS} turns, {length:,} tokens at the end, replies of {reply} tokens, equal")
     for name, times in best.items():
         print(f"  {name}: " + "  ".join(f"{seconds:6.3f}" for seconds in times) + f"   in all {sum(times):.3f} s")
     kept_times, anew_times = best["kept"], best["anew"]
@@ -71,9 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", action="append", choices=list(SIZES))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--reply", type=int, default=REPLY, help="tokens of a reply")
     options = parser.parse_args()
     for size in options.size or SIZES:
-        compare(size, options.repeats)
+        compare(size, options.repeats, options.reply)
 
 
 if __name__ == "__main__":

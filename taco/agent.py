@@ -222,7 +222,7 @@ class Agent:
         if self.constrained:
             from taco.step_schema import step_schema
 
-            schemas = [step_schema(self.toolbox, run.store.names()) for run in runs]
+            schemas = [step_schema(self.toolbox, run.store.names(), min_actions=0) for run in runs]
         try:
             return list(self.model.generate(conversations, ended=is_complete, schemas=schemas))
         except ModelError as error:

@@ -16,7 +16,7 @@ Several conversations are one batch, padded on the left, each read from where th
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +41,9 @@ PIXELS = ("pixel_values", "pixel_attention_mask", "image_sizes", "num_tiles")
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values of each layer [rows, heads, n, d]."""
+PAUSE = 16
+"""Tokens after which a batch in which rows have ended goes on without them."""
+
 Over = Callable[[Sequence[int]], bool]
 """Whether a reply is over, by its tokens so far."""
 Processors = Callable[[Sequence[int], int], list[Any]]
@@ -61,6 +64,14 @@ class Row:
     images: list[Image.Image]
     hashes: list[str]
     inputs: dict[str, torch.Tensor]
+
+    def continued(self, tokens: Sequence[int]) -> "Row":
+        """The row with text behind it."""
+        longer = {
+            name: pad(value, (0, len(tokens))) if value.shape == (1, len(self.ids)) else value
+            for name, value in self.inputs.items()
+        }
+        return replace(self, ids=np.concatenate([self.ids, np.array(tokens, dtype=self.ids.dtype)]), inputs=longer)
 
 
 @dataclass(eq=False)
@@ -136,16 +147,24 @@ class Turns:
             index = news.index(max(news))
             self._read([rows[index]], [known[index]], Ends(len(rows[index].ids), [1], self._ends, over))
             news[index] = 1
-        ends = Ends(max(len(row.ids) for row in rows), limits, self._ends, over)
-        settings: dict[str, Any] = {"streamer": streamer} if streamer is not None else {}
-        if processors is not None:
-            settings["logits_processor"] = LogitsProcessorList(processors(range(len(rows)), ends.start))
-        self._read(rows, known, ends, settings)
+        replies: list[list[int]] = [[] for _ in rows]
+        rows, alive, said = list(rows), list(range(len(rows))), 0
+        while alive:
+            width = max(len(rows[index].ids) for index in alive)
+            ends = Ends(width - said, [limits[index] for index in alive], self._ends, over, PAUSE)
+            settings: dict[str, Any] = {"streamer": streamer} if streamer is not None else {}
+            if processors is not None:
+                settings["logits_processor"] = LogitsProcessorList(processors(alive, ends.start))
+            self._read([rows[index] for index in alive], [known[index] for index in alive], ends, settings)
+            for index, tokens in zip(alive, ends.replies, strict=True):
+                replies[index] = tokens
+                rows[index] = rows[index].continued(tokens[said:])
+            said, alive = max(map(len, ends.replies)), [index for index, done in zip(alive, ends.done, strict=True) if not done]
         for one in known:
             self._keep(one)
         if not self._limit:
             self.forget()
-        return ends.replies
+        return replies
 
     def _read(self, rows: Sequence[Row], known: Sequence[_Known], ends: "Ends", settings: dict[str, Any] | None = None) -> None:
         """Read what is new in the rows, padded on the left, and write their replies. All of that is known then."""
@@ -167,17 +186,21 @@ class Turns:
             attention_mask=mask.to(device),
             past_key_values=cache,
             mm_encoder_outputs={"image": _merged(features)} if features else {},
-            max_new_tokens=max(ends.limits),
+            max_new_tokens=max(ends.limits) - (width - ends.start),
             do_sample=False,
             stopping_criteria=StoppingCriteriaList([ends]),
             **{name: value.to(device) for name, value in _joined(rows, width).items()},
             **(settings or {}),
         )
-        for index, (row, one, gap, tokens) in enumerate(zip(rows, known, gaps, ends.replies, strict=True)):
-            one.ids = np.concatenate([row.ids, np.array(tokens[:-1], dtype=row.ids.dtype)])
-            part = slice(index, index + 1), slice(None), slice(gap, gap + len(one.ids))
-            # Copied, or each would hold the buffers of all.
-            one.layers = [(layer.keys[part].clone(), layer.values[part].clone()) for layer in cache.layers]  # type: ignore
+        for row, one, tokens in zip(rows, known, ends.replies, strict=True):
+            new = tokens[width - ends.start : -1]
+            one.ids, one.layers = np.concatenate([row.ids, np.array(new, dtype=row.ids.dtype)]), []
+        layers: list[Any] = cache.layers
+        while layers:  # copied, or each row would hold the buffers of all; and each let go of
+            layer = layers.pop(0)
+            for index, (one, gap) in enumerate(zip(known, gaps, strict=True)):
+                part = slice(index, index + 1), slice(None), slice(gap, gap + len(one.ids))
+                one.layers.append((layer.keys[part].clone(), layer.values[part].clone()))
 
     def _first_column(self, rows: Sequence[Row], known: Sequence[_Known], gaps: Sequence[int]) -> int:
         """From where on all rows are read: not behind what is known of any, and inside of no image."""
@@ -264,25 +287,29 @@ class Turns:
 class Ends(StoppingCriteria):
     """Ends each row by itself, and knows what it has said.
 
+    With `pause`, all pause at a multiple of so many tokens if some have ended, so that the others can go on without them.
+
     Attributes:
         start: The column at which the replies start.
         limits: Tokens that each may have.
         replies: Tokens of each so far, its end token included.
+        done: Which have ended.
     """
 
-    def __init__(self, start: int, limits: Sequence[int], ends: frozenset[int], over: Over) -> None:
-        self.start, self.limits = start, list(limits)
+    def __init__(self, start: int, limits: Sequence[int], ends: frozenset[int], over: Over, pause: int | None = None) -> None:
+        self.start, self.limits, self._pause = start, list(limits), pause
         self.replies: list[list[int]] = [[] for _ in self.limits]
+        self.done = [False] * len(self.limits)
         self._ends, self._over = ends, over
-        self._done = [False] * len(self.limits)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         said = input_ids[:, self.start :].tolist()
         for index, tokens in enumerate(said):
-            if not self._done[index]:
+            if not self.done[index]:
                 self.replies[index] = tokens
-                self._done[index] = tokens[-1] in self._ends or len(tokens) >= self.limits[index] or self._over(tokens)
-        return torch.tensor(self._done, device=input_ids.device)
+                self.done[index] = tokens[-1] in self._ends or len(tokens) >= self.limits[index] or self._over(tokens)
+        pause = self._pause is not None and any(self.done) and len(said[0]) % self._pause == 0
+        return torch.tensor([done or pause for done in self.done], device=input_ids.device)
 
 
 class _Remembering:

@@ -51,6 +51,7 @@ class Read:
 
     def __init__(self, model: Any) -> None:
         self.tokens: list[int] = []
+        self.rows: list[int] = []
         self.images = 0
         model.get_decoder().register_forward_pre_hook(self._pass, with_kwargs=True)
         encode = model.base_model.get_image_features
@@ -65,6 +66,7 @@ class Read:
     def _pass(self, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
         value = kwargs["inputs_embeds"] if kwargs.get("inputs_embeds") is not None else kwargs["input_ids"]
         self.tokens.append(value.shape[1])
+        self.rows.append(value.shape[0])
 
 
 @pytest.fixture(params=KINDS)
@@ -172,6 +174,27 @@ def test_a_reply_ends_with_its_object_each_row_by_itself(tiny: LocalModel) -> No
         stops = [1 + place for place, text in enumerate(texts) if text in ends]
         assert len(after.token_ids) == (stops[0] if stops else len(before.token_ids))
     assert any(len(after.token_ids) < len(before.token_ids) for before, after in zip(whole, cut, strict=True))
+
+
+def test_rows_that_have_ended_leave_and_the_others_go_on(local: LocalModel) -> None:
+    local.max_new_tokens = 70
+    local._may_end = dict.fromkeys(range(len(local.processor.tokenizer)), True)
+    conversations = [[user("Hi" * (1 + seed), *[noise(40, 30, seed)] * (seed % 3))] for seed in range(5)]
+
+    def ended(text: str) -> bool:
+        return len(text) > 8 and sum(map(ord, text)) % 31 == 0
+
+    alone = [local.generate([conversation], ended=ended)[0] for conversation in conversations]
+    assert local._turns is not None
+    local._turns.forget()
+    read = Read(local.model)
+    together = local.generate(conversations, ended=ended)
+    assert [reply.token_ids for reply in together] == [reply.token_ids for reply in alone]
+    lengths = sorted(len(reply.token_ids) for reply in alone)
+    assert lengths[0] < 54, "some must end well before the others"
+    assert min(read.rows) < 5
+    turns = [[*one, said(reply.text), user("go on")] for one, reply in zip(conversations, alone, strict=True)]
+    assert [one.token_ids for one in local.generate(turns)] == [plain(local, turn, 70) for turn in turns]
 
 
 def test_what_is_kept_stays_below_its_limit(make_tiny: Make) -> None:
