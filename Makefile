@@ -36,7 +36,7 @@ check: lint test
 
 # The quick ones; nano_*.py and truth.py take up to an hour each.
 bench: env
-	for name in startup xgenmm_parity parser calculator ocr; do \
+	for name in startup xgenmm_parity parser calculator ocr turns; do \
 	  echo "== $$name"; OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 nano: env

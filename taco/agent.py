@@ -190,8 +190,14 @@ class Agent:
                     runs[number] = self._begun(task)
                 if not runs:
                     return
-                if alive := [run for run in runs.values() if run.stop_reason is None]:
-                    list(pool.map(lambda run, reply: deque(self._step(run, reply), maxlen=0), alive, self._replies(alive)))
+                alive = [run for run in runs.values() if run.stop_reason is None]
+                replies = self._replies(alive) if alive else []
+                steps = [pool.submit(deque, self._step(run, reply), 0) for run, reply in zip(alive, replies, strict=True)]
+                if any(step.exception() for step in steps):  # a bug in a tool: those that ended are told before it surfaces
+                    for number in [number for number, run in runs.items() if run.stop_reason is not None]:
+                        yield number, self._finished(runs.pop(number))
+                for step in steps:
+                    step.result()
 
     def _begun(self, task: Task) -> _Run:
         try:
@@ -226,7 +232,10 @@ class Agent:
         try:
             return list(self.model.generate(conversations, ended=is_complete, schemas=schemas))
         except ModelError as error:
-            return [error] if len(runs) == 1 else [reply for run in runs for reply in self._replies([run])]
+            if len(runs) == 1:
+                return [error]
+        # Not inside of the except: the error holds what the failed batch had in memory.
+        return [reply for run in runs for reply in self._replies([run])]
 
     def _step(self, run: _Run, reply: Completion | ModelError) -> Iterator[Event]:
         if isinstance(reply, ModelError):

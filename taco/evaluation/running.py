@@ -5,11 +5,12 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from taco.agent import Agent
+from taco.agent import Agent, Finished
 from taco.trace import TRACES_FILE, Task, Trace, append_line, scan_traces
 
 RUNS_FILE = "runs.jsonl"
@@ -43,19 +44,36 @@ def _complete_lines(path: Path) -> list[str]:
 
 
 def run_tasks(
-    agent: Agent, tasks: Iterable[Task], folder: str | os.PathLike[str], batch_size: int = 1
+    agent: Agent, tasks: Sequence[Task], folder: str | os.PathLike[str], batch_size: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """Run the tasks and save each trace in its turn; ``runs.jsonl`` gets seconds, tokens and the error. Yields those records."""
-    for finished in agent.stream_batch(tasks, batch_size):
-        finished.trace.save(folder)
-        record = {
-            "id": finished.trace.task.id,
-            "model": agent.model.name,
-            "seconds": round(finished.seconds, 3),
-            "prompt_tokens": finished.usage.prompt_tokens,
-            "completion_tokens": finished.usage.completion_tokens,
-            "stop_reason": finished.trace.stop_reason,
-            "error": finished.error,
-        }
-        append_line(Path(folder) / RUNS_FILE, json.dumps(record, ensure_ascii=False))
-        yield record
+    """Run the tasks and save their traces in the order of the tasks; ``runs.jsonl`` gets seconds, tokens and the error.
+
+    Yields those records as runs end. What waits for a slower run is saved, too, when the whole is interrupted.
+    """
+    due, waiting = deque(task.id for task in tasks), dict[str, Finished]()
+    try:
+        for finished in agent.stream_batch(tasks, batch_size):
+            waiting[finished.trace.task.id] = finished
+            while due and due[0] in waiting:
+                _save(waiting.pop(due.popleft()), agent.model.name, folder)
+            yield _record(finished, agent.model.name)
+    finally:
+        for finished in waiting.values():
+            _save(finished, agent.model.name, folder)
+
+
+def _save(finished: Finished, model: str, folder: str | os.PathLike[str]) -> None:
+    finished.trace.save(folder)
+    append_line(Path(folder) / RUNS_FILE, json.dumps(_record(finished, model), ensure_ascii=False))
+
+
+def _record(finished: Finished, model: str) -> dict[str, Any]:
+    return {
+        "id": finished.trace.task.id,
+        "model": model,
+        "seconds": round(finished.seconds, 3),
+        "prompt_tokens": finished.usage.prompt_tokens,
+        "completion_tokens": finished.usage.completion_tokens,
+        "stop_reason": finished.trace.stop_reason,
+        "error": finished.error,
+    }

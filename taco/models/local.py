@@ -13,9 +13,12 @@ from typing import Any
 from taco.models.chat import Completion, ContextError, ModelError, Usage
 from taco.models.record import AgentRecord
 from taco.prompts import Message, neutralized
+from taco.tools.images import open_image
 
 log = logging.getLogger(__name__)
 
+LENGTH_DEPENDENT = ("longrope", "dynamic")
+"""Rotary positions under which a key depends on how long the whole conversation is."""
 KEPT_BYTES = 4_000_000_000
 """Of keys and values that are kept for the next turns."""
 
@@ -46,16 +49,18 @@ class LocalModel:
 
         self.model, self.processor, self.name, self.record = model.eval(), processor, name, record
         self.max_new_tokens = max_new_tokens
+        self._ends = plain_generation(model)
+        self._lock = threading.Lock()
         processor.tokenizer.padding_side = "left"
         self._special = special_tokens(processor)
         self._may_end: dict[int, bool] = {}
-        self._turns = Turns(model, processor, kept_bytes) if model.config.model_type in PROVEN else None
+        kind, rope = model.config.model_type, getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+        if rope.get("rope_type") in LENGTH_DEPENDENT:
+            kind = f"{kind} with {rope['rope_type']} positions"
+        self._turns = Turns(model, processor, kept_bytes, self._ends) if kind in PROVEN else None
         if self._turns is None:
-            log.warning(
-                "%s: nothing is kept between turns, as that is not tested for models of type %s; every turn is read whole.",
-                name,
-                model.config.model_type,
-            )
+            message = "%s: nothing is kept between turns, as that is not tested for models of type %s; every turn is read whole."
+            log.warning(message, name, kind)
 
     def generate(
         self,
@@ -89,9 +94,9 @@ class LocalModel:
         finally:
             unheard.set()
             thread.join()
-        if isinstance(done[0], Completion):
-            return done[0]
-        raise done[0] if isinstance(done[0], ModelError) else ModelError(f"{self.name} failed: {done[0]}") from done[0]
+        if isinstance(done[0], BaseException):
+            raise done[0]
+        return done[0]
 
     def _complete(
         self,
@@ -100,8 +105,7 @@ class LocalModel:
         schemas: Sequence[dict[str, Any] | None] | None = None,
         streamer: Any = None,
     ) -> list[Completion]:
-        import torch
-
+        conversations = [_with_plain_images(messages) for messages in conversations]
         rows = [self._encode([messages]) for messages in conversations]
         lengths = [inputs["input_ids"].shape[1] for inputs in rows]
         limits = [
@@ -121,25 +125,24 @@ class LocalModel:
                 kind = ContextError if min(left) < self.max_new_tokens else ModelError
                 raise kind(f"{self.name} cannot reply as the schema asks: {error}") from error
 
-        processors = None if schemas is None else constraint
-        try:
+        def replies() -> list[list[int]]:
+            processors = None if schemas is None else constraint
             if self._turns is None:
-                replies = self._anew(conversations, rows, limits, over, processors, streamer)
-            else:
-                prepared = [
-                    self._turns.row(inputs, _images(messages)) for inputs, messages in zip(rows, conversations, strict=True)
-                ]
-                replies = self._turns.generate(prepared, limits, over, processors, streamer)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            if self._turns is not None:
+                return self._anew(conversations, rows, limits, over, processors, streamer)
+            prepared = [self._turns.row(inputs, _images(messages)) for inputs, messages in zip(rows, conversations, strict=True)]
+            return self._turns.generate(prepared, limits, over, processors, streamer)
+
+        with self._lock:
+            found = _with_memory(replies)
+            if found is None and self._turns is not None:
                 self._turns.forget()
+                found = _with_memory(replies) if streamer is None else None
+        if found is None:
             raise ModelError(
                 f"Out of memory with {len(rows)} conversations of up to {max(lengths):,} tokens at a time. "
                 "Lower the batch size, the tokens of a reply or the number and size of images, or load the model in bfloat16."
-            ) from error
-        return [self._completion(*row) for row in zip(replies, lengths, limits, strict=True)]
+            )
+        return [self._completion(*row) for row in zip(found, lengths, limits, strict=True)]
 
     def _anew(
         self,
@@ -212,11 +215,6 @@ class LocalModel:
         return self._may_end[token]
 
     @property
-    def _ends(self) -> frozenset[int]:
-        end = self.model.generation_config.eos_token_id
-        return frozenset(end if isinstance(end, list) else [end])
-
-    @property
     def context(self) -> int | None:
         """Tokens that a conversation and its reply may have together."""
         config = self.model.config.get_text_config()
@@ -228,6 +226,45 @@ class LocalModel:
         full = len(kept) == len(tokens) >= limit
         usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(kept))
         return Completion(text=text, token_ids=tuple(kept), finish_reason="length" if full else "stop", usage=usage)
+
+
+def _with_memory(work: Callable[[], list[list[int]]]) -> list[list[int]] | None:
+    """None where the memory was full; what the work held is free again then, since its error is not kept."""
+    try:
+        return work()
+    except RuntimeError as error:  # torch's OutOfMemoryError is one
+        if type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error):
+            raise
+        return None
+
+
+def plain_generation(model: Any) -> frozenset[int]:
+    """Make the model generate greedily and with a cache, whatever its checkpoint says of beams, samples, penalties or caches.
+
+    Returns:
+        The ids of its end tokens.
+    """
+    from transformers import GenerationConfig
+
+    old = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=old.bos_token_id,
+        eos_token_id=old.eos_token_id,
+        pad_token_id=old.pad_token_id,
+        do_sample=False,
+        use_cache=True,
+    )
+    end = old.eos_token_id
+    return frozenset(end if isinstance(end, list) else [] if end is None else [end])
+
+
+def _with_plain_images(messages: Sequence[Message]) -> list[Message]:
+    """Images as RGB, upright: two that look alike are then one, and no processor reads one in a way of its own."""
+    plain = []
+    for message in messages:
+        parts = [part | {"image": open_image(part["image"])} if part["type"] == "image" else part for part in message["content"]]
+        plain.append(message | {"content": parts})
+    return plain
 
 
 def _images(messages: Sequence[Message]) -> list[Any]:

@@ -1,6 +1,6 @@
 """What a local model keeps from one turn to the next, so that only what is new is worked out.
 
-    >>> turns = Turns(model, processor, limit=4_000_000_000)
+    >>> turns = Turns(model, processor, limit=4_000_000_000, ends=frozenset([end_id]))
     >>> [tokens] = turns.generate([turns.row(inputs, images)], [64], over)       # inputs of one conversation
 
 Images are encoded once, by the hash of their pixels. Keys and values of a conversation are kept behind its reply; the next turn
@@ -56,7 +56,7 @@ class Row:
 
     Attributes:
         ids: Token ids [n].
-        images: Its images in the order of their placeholders, and their `hashes`.
+        images: Its images (RGB) in the order of their placeholders, and their `hashes`.
         inputs: What else the model takes: token types [1, n], grids of the images.
     """
 
@@ -97,13 +97,12 @@ class Turns:
         processor: Its processor. Where images are prepared one by one, its image processor is wrapped to remember them.
         limit: Bytes of keys and values that are kept; those not used for longest go first. 0 keeps nothing between calls, no
             image either.
+        ends: Ids of the tokens that end a reply.
     """
 
-    def __init__(self, model: Any, processor: Any, limit: int) -> None:
-        self._model, self._processor, self._limit = model, processor, limit
+    def __init__(self, model: Any, processor: Any, limit: int, ends: frozenset[int]) -> None:
+        self._model, self._processor, self._limit, self._ends = model, processor, limit, ends
         self._image_token: int = model.config.image_token_id
-        end = model.generation_config.eos_token_id
-        self._ends = frozenset(end if isinstance(end, list) else [end])
         self._kept: list[_Known] = []  # the last used last
         self._features: Memo[str, Any] = Memo(FEATURE_BYTES, _feature_bytes)
         if model.config.model_type in FLAT and not isinstance(processor.image_processor, _Remembering):
@@ -112,7 +111,7 @@ class Turns:
     def row(self, inputs: BatchFeature, images: list[Image.Image]) -> Row:
         """A conversation from what the processor made of it, alone: `input_ids` [1, n] and the rest."""
         rest = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask", *PIXELS)}
-        return Row(inputs["input_ids"][0].numpy(), images, [pixel_hash(image.convert("RGB")) for image in images], rest)
+        return Row(inputs["input_ids"][0].numpy(), images, [pixel_hash(image) for image in images], rest)
 
     @property
     def kept_bytes(self) -> int:
@@ -249,7 +248,7 @@ class Turns:
         layers = [(keys[:, :, :start], values[:, :, :start]) for keys, values in best.layers] if best else []
         if best is not None:
             self._kept.remove(best)
-            if start < best.prompt:  # another conversation that begins alike: it may go on, too
+            if start < min(best.prompt, len(row.ids) - 1):  # another conversation that begins alike: it may go on, too
                 self._kept.append(best)
         return _Known(row.ids[:start], layers, row.hashes, counts, len(row.ids))
 
@@ -369,7 +368,10 @@ class _Layer(DynamicLayer):
         end = start + key_states.shape[-2]
         if not self._buffers or end > self._buffers[0].shape[-2]:
             self.lazy_initialization(key_states, value_states)
-            grown = [state.new_empty(*state.shape[:2], max(self._room, 2 * end), state.shape[-1]) for state in states]
+            grown = [
+                state.new_empty(*state.shape[:2], self._room if end <= self._room else 2 * end, state.shape[-1])
+                for state in states
+            ]
             for buffer, old in zip(grown, self._buffers, strict=False):
                 buffer[:, :, :start] = old[:, :, :start]
             self._buffers = grown
@@ -400,4 +402,5 @@ def _count(features: Any) -> int:
 
 
 def _feature_bytes(features: Any) -> int:
-    return sum(int(part.nbytes) for part in features.pooler_output)
+    deep = [part for level in features.get("deepstack_features") or () for part in level]
+    return sum(int(part.nbytes) for part in (*features.pooler_output, *deep))

@@ -266,3 +266,43 @@ def test_tools_of_a_batch_run_at_the_same_time() -> None:
 def test_a_batch_of_nothing_is_refused(bad: int) -> None:
     with pytest.raises(ValueError, match=f"batch_size is at least 1; got {bad}"):
         list(agent(END).run_batch([], bad))
+
+
+def test_a_bug_in_a_tool_surfaces_after_the_runs_that_ended_with_it() -> None:
+    @tool
+    def Buggy() -> dict[str, Any]:
+        """Has a bug."""
+        raise KeyError("oops")
+
+    def reply(messages: Any) -> str:
+        return calls(("Buggy", {})) if messages[1]["content"][-1]["text"] == "1" else END
+
+    ended = Agent(ScriptedModel(reply), tools=[Buggy]).stream_batch([Task(id=str(n), question=str(n)) for n in range(3)], 3)
+    told = [next(ended).trace.task.id, next(ended).trace.task.id]
+    assert sorted(told) == ["0", "2"]
+    with pytest.raises(KeyError, match="oops"):
+        next(ended)
+
+
+def test_a_failed_batch_is_free_before_its_runs_are_tried_alone() -> None:
+    class Heavy:
+        alive = 0
+
+        def __init__(self) -> None:
+            Heavy.alive += 1
+
+        def __del__(self) -> None:
+            Heavy.alive -= 1
+
+    class Short(ScriptedModel):
+        def generate(self, conversations: Any, stop: Any = None, **settings: Any) -> Any:
+            assert Heavy.alive == 0
+            held = Heavy()
+            if len(conversations) > 1:
+                raise ModelError(f"full of {held}")
+            del held
+            return super().generate(conversations, stop, **settings)
+
+    tasks = [Task(id=str(number), question=str(number)) for number in range(3)]
+    traces = list(Agent(Short(by_question), tools=[Calculate]).run_batch(tasks, 3))
+    assert [trace.answer for trace in traces] == ["0", "1", "2"]

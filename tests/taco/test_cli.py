@@ -165,6 +165,26 @@ def test_an_interrupted_run_keeps_what_was_finished(board: Path, monkeypatch: py
     assert len(list(read_traces(tmp_path / "out"))) == 1
 
 
+def test_traces_stand_in_the_order_of_the_tasks_whatever_the_batch(
+    board: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step = END.replace("Terminate", "Calculate").replace('{"answer": "7"}', '{"expression": "NUMBER"}')
+
+    def reply(messages: Any) -> str:  # the first task is the slowest
+        done = (len(messages) - 2) // 2
+        return END if done >= 4 - len(messages[1]["content"][-1]["text"]) else step.replace("NUMBER", str(done))
+
+    monkeypatch.setattr(taco.models, "load_model", lambda name, **_: ScriptedModel(reply))
+    tasks = tasks_file(tmp_path, 4)
+    lines = [json.loads(line) for line in tasks.read_text().splitlines()]
+    tasks.write_text("".join(json.dumps(line | {"question": "?" * (1 + n)}) + "\n" for n, line in enumerate(lines)))
+    written = []
+    for size in (1, 3, 8):
+        assert taco_("run", tasks, "--out", tmp_path / str(size), "--batch-size", size).exit_code == 0
+        written.append((tmp_path / str(size) / "traces.jsonl").read_bytes())
+    assert written == written[:1] * 3
+
+
 def test_two_tasks_of_one_id_are_refused(board: Path, tmp_path: Path) -> None:
     tasks = tasks_file(tmp_path, 1)
     tasks_file(tmp_path, 1)

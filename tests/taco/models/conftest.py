@@ -77,6 +77,26 @@ def qwen2_5_vl() -> tuple[Any, Any]:
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
+def qwen2_vl() -> tuple[Any, Any]:
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    tokens = _qwen_tokenizer()
+    processor = Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=6 * 28 * 28), tokenizer=tokens,
+        video_processor=Qwen2VLVideoProcessor(), chat_template=_qwen_template(),
+    )  # fmt: skip
+    vision = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2, "initializer_range": 0.3}
+    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
+    config = Qwen2VLConfig(text_config=text_config(tokens, **rope), vision_config=vision, **_qwen_ids(tokens))
+    return Qwen2VLForConditionalGeneration(config), processor
+
+
 def qwen3_vl() -> tuple[Any, Any]:
     from transformers import (
         Qwen2VLImageProcessor,
@@ -123,6 +143,21 @@ def smolvlm() -> tuple[Any, Any]:
     config = SmolVLMConfig(text_config=text, vision_config=vision, image_token_id=image, scale_factor=2,
                            pad_token_id=tokens.pad_token_id)  # fmt: skip
     return SmolVLMForConditionalGeneration(config), processor
+
+
+def idefics3() -> tuple[Any, Any]:
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3ImageProcessor, Idefics3Processor
+
+    tokens = tokenizer()
+    images = Idefics3ImageProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
+    processor = Idefics3Processor(images, tokens, image_seq_len=4, chat_template=TEMPLATE.replace("IMAGE", "<image>"))
+    vision = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+              "patch_size": 7, "initializer_range": 0.3}  # fmt: skip
+    image = processor.tokenizer.convert_tokens_to_ids("<image>")
+    text = text_config(processor.tokenizer, model_type="llama")
+    config = Idefics3Config(text_config=text, vision_config=vision, image_token_id=image, scale_factor=2,
+                            pad_token_id=processor.tokenizer.pad_token_id)  # fmt: skip
+    return Idefics3ForConditionalGeneration(config), processor
 
 
 def llava_onevision() -> tuple[Any, Any]:
@@ -172,9 +207,11 @@ def _qwen_ids(tokens: Any) -> dict[str, int]:
 MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "xgenmm": xgenmm,
     "xgenmm, sliding window": lambda: xgenmm(sliding_window=48),
+    "qwen2_vl": qwen2_vl,
     "qwen2_5_vl": qwen2_5_vl,
     "qwen3_vl": qwen3_vl,
     "smolvlm": smolvlm,
+    "idefics3": idefics3,
     "llava_onevision": llava_onevision,
 }
 

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from taco.models import Completion, ContextError, LocalModel, ModelError
 from taco.models.turns import PROVEN
 
 Make = Callable[[str], tuple[Any, Any]]
-KINDS = ("xgenmm", "xgenmm, sliding window", "qwen2_5_vl", "qwen3_vl", "smolvlm")
+KINDS = ("xgenmm", "xgenmm, sliding window", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3")
 LIMIT = 8
 
 
@@ -284,3 +285,84 @@ def test_a_full_context_says_how_many_images_are_too_many(make_tiny: Make) -> No
         assert number - 3 <= out < number  # enough of them, if not the fewest: what stands around an image counts, too
     with pytest.raises(ContextError, match="Its text alone is too long"):
         local.generate([[user("?" * length)]])
+
+
+@pytest.mark.parametrize("kind", ["xgenmm", "qwen2_5_vl"])
+def test_what_a_checkpoint_says_of_generation_is_not_followed(make_tiny: Make, kind: str) -> None:
+    conversation = [user("Hi", noise(40, 30, 0))]
+    [right] = LocalModel(*make_tiny(kind), name="right", max_new_tokens=LIMIT).generate([conversation])
+    for setting in (
+        {"use_cache": False},
+        {"num_beams": 2},
+        {"cache_implementation": "static"},
+        {"do_sample": True, "temperature": 3.0},
+        {"repetition_penalty": 5.0},
+        {"no_repeat_ngram_size": 1},
+        {"stop_strings": ["a"]},
+    ):
+        model, processor = make_tiny(kind)
+        model.generation_config.update(**setting)
+        [reply] = LocalModel(model, processor, name="tiny", max_new_tokens=LIMIT).generate([conversation])
+        assert reply.token_ids == right.token_ids, setting
+
+
+def test_images_are_told_apart_by_what_they_look_like(tiny: LocalModel) -> None:
+    replies = {}
+    for colour in ("red", "blue"):
+        flat = Image.new("P", (40, 30))
+        flat.putpalette(Image.new("RGB", (1, 1), colour).tobytes() * 256)
+        [reply] = tiny.generate([[user("What colour?", flat)]])
+        replies[colour] = reply.token_ids
+        assert reply.token_ids == plain(tiny, [user("What colour?", flat.convert("RGB"))])
+    assert replies["red"] != replies["blue"]
+
+
+def test_positions_that_depend_on_the_length_are_not_kept(make_tiny: Make, caplog: pytest.LogCaptureFixture) -> None:
+    model, processor = make_tiny("xgenmm")
+    model.config.text_config.rope_parameters["rope_type"] = "longrope"
+    with caplog.at_level(logging.WARNING):
+        assert LocalModel(model, processor, name="long")._turns is None
+    assert "longrope" in caplog.text
+
+
+def test_one_conversation_is_tried_again_without_what_was_kept(tiny: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = [user("Hi")]
+    [right] = tiny.generate([conversation])
+    generate, turns = tiny.model.generate, tiny._turns
+    assert turns is not None
+
+    def short_of_memory(*args: Any, **kwargs: Any) -> Any:
+        if turns.kept_bytes:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return generate(*args, **kwargs)
+
+    tiny.generate([[user("another")]])
+    monkeypatch.setattr(tiny.model, "generate", short_of_memory)
+    assert tiny.generate([conversation])[0].token_ids == right.token_ids
+
+
+def test_a_question_that_is_asked_again_is_kept_once(tiny: LocalModel) -> None:
+    sizes = []
+    for _ in range(3):
+        tiny.generate([[user("Hi", noise(40, 30, 0))]])
+        assert tiny._turns is not None
+        sizes.append(tiny._turns.kept_bytes)
+    assert sizes == sizes[:1] * 3
+
+
+def test_two_threads_may_share_a_model(tiny: LocalModel) -> None:
+    conversations = [[user("Hi" * seed, noise(40, 30, seed))] for seed in range(1, 7)]
+    right = [plain(tiny, conversation) for conversation in conversations]
+    with ThreadPoolExecutor(3) as pool:
+        replies = list(pool.map(lambda one: tiny.generate([one])[0].token_ids, conversations * 2))
+    assert replies == right * 2
+
+
+def test_memory_of_features_is_counted_whole(make_tiny: Make) -> None:
+    model, processor = make_tiny("qwen3_vl")
+    local = LocalModel(model, processor, name="tiny", max_new_tokens=LIMIT)
+    local.generate([[user("Hi", noise(40, 30, 0))]])
+    assert local._turns is not None
+    [features] = [value for value, _ in local._turns._features._kept.values()]
+    held = [*features.pooler_output, *(part for level in features.deepstack_features for part in level)]
+    assert local._turns._features.total == sum(part.nbytes for part in held)
