@@ -33,7 +33,7 @@ from taco.parser import parse_reply
 from taco.prompts import conversation, reply_text
 from taco.step_schema import step_schema
 from taco.tools.action import Action
-from taco.tools.toolbox import Toolbox, all_tools
+from taco.tools import Toolbox, all_tools
 from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration
 
 RUNS = 5

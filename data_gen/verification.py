@@ -16,9 +16,10 @@ from taco.data_gen.observations import SIMULATED, Real, direct_toolbox
 from taco.parser import parse_reply
 from taco.prompts import terminated
 from taco.tools.action import Action
+from taco.tools.catalogue import all_tools
 from taco.tools.finding import feedback
 from taco.tools.images import ImageStore
-from taco.tools.toolbox import Toolbox, all_tools
+from taco.tools.toolbox import Toolbox
 from taco.trace import Step, Trace, TraceError, scan_traces
 
 Stage = Literal["format", "execution"]

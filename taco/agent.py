@@ -22,10 +22,11 @@ from taco.models.chat import ChatModel, Completion, ContextError, ModelError, Us
 from taco.parser import is_complete, parse_reply
 from taco.prompts import SystemStyle, conversation, terminated
 from taco.tools.action import Action, Observation
+from taco.tools.catalogue import default_toolbox
 from taco.tools.finding import Finding, feedback
 from taco.tools.images import ImageError, ImageSource, ImageStore
 from taco.tools.tool import Tool
-from taco.tools.toolbox import Toolbox, default_toolbox
+from taco.tools.toolbox import Toolbox
 from taco.trace import Step, StopReason, Task, ToolRecord, Trace
 
 log = logging.getLogger(__name__)
@@ -283,7 +284,7 @@ class Agent:
         return "max_steps" if len(run.steps) >= self.max_steps else None
 
     def _trained_tools(self, names: Sequence[str]) -> Toolbox:
-        from taco.tools.toolbox import all_tools
+        from taco.tools.catalogue import all_tools
 
         known = Toolbox(all_tools())
         for name in names:

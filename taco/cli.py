@@ -205,7 +205,7 @@ def convert_checkpoint(
     with plain_errors():
         from transformers.utils import logging
 
-        from taco.xgenmm.conversion import convert_checkpoint as convert
+        from taco.xgenmm.convert_checkpoint import convert_checkpoint as convert
 
         if not sys.stderr.isatty():
             logging.disable_progress_bar()

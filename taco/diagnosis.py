@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 
 from taco.parser import parse_reply
 from taco.tools.action import Action
+from taco.tools.catalogue import all_tools
 from taco.tools.finding import CODES, Finding
-from taco.tools.toolbox import Toolbox, all_tools
+from taco.tools.toolbox import Toolbox
 from taco.trace import Trace
 
 EXAMPLES = 3

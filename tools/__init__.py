@@ -6,10 +6,11 @@
 """
 
 from taco.tools.action import Action, Observation, ToolError
+from taco.tools.catalogue import all_tools, default_toolbox, load_tools
 from taco.tools.finding import Finding
 from taco.tools.images import ImageError, ImageStore, open_image
 from taco.tools.tool import Box, Tool, tool
-from taco.tools.toolbox import Toolbox, all_tools, default_toolbox, load_tools
+from taco.tools.toolbox import Toolbox
 
 __all__ = [
     "Action",

@@ -11,7 +11,6 @@ from the reference implementation that made them (salesforce/LAVIS, branch xgen-
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from logging import Filter, LogRecord
@@ -198,58 +197,6 @@ def without_report() -> Iterator[None]:
         log.removeFilter(no_report)
 
 
-def convert_checkpoint(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], max_shard_size: str = "2GB"
-) -> dict[str, Any]:
-    """Write a native model directory (weights, configuration, processor, generation settings) from a released one.
-
-    The weights keep their dtype. All is written beside `target` and put in place at the end, so a failure leaves
-    nothing. The files are mapped, so only the folded embeddings and head are held in memory.
-
-    Args:
-        source: A directory or a hub id in the released layout.
-        target: A directory that does not exist or is empty.
-        max_shard_size: Of an output file.
-
-    Returns:
-        `source`, `target`, `parameters`, `dtype`, `tokens` (of the folded vocabulary), `files` (names written).
-
-    Raises:
-        ValueError: `target` is not empty, `source` is no checkpoint in the released layout, or does not fit together.
-        NotImplementedError: It is instruct-r-v1.
-        OSError: A file is missing or damaged, or the disk is full.
-    """
-    from taco.xgenmm.modeling_xgenmm import XGenMMForConditionalGeneration
-    from taco.xgenmm.processing_xgenmm import XGenMMProcessor
-
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} is there already and not an empty directory; nothing is overwritten. Name another.")
-    if not os.path.isdir(source) and (str(source).startswith((".", "/", "~")) or str(source).count("/") != 1):
-        raise ValueError(f"There is no directory {source}. Give a directory or a hub id (OWNER/NAME).")
-    if not is_released(weight_files(source)):
-        raise ValueError(f"{source} is not in the released layout (no weights vlm.*); a native directory is used as it is.")
-    model = XGenMMForConditionalGeneration.from_pretrained(source)
-    processor = XGenMMProcessor.from_pretrained(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
-        made = Path(beside) / "native"
-        model.save_pretrained(made, max_shard_size=max_shard_size)
-        processor.save_pretrained(made)
-        files = sorted(path.name for path in made.iterdir())
-        if target.exists():
-            target.rmdir()
-        made.rename(target)
-    return {
-        "source": str(source),
-        "target": str(target),
-        "parameters": model.num_parameters(),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "tokens": model.config.text_config.vocab_size,
-        "files": files,
-    }
-
-
 def _opened(file: str) -> Any:
     try:
         return safe_open(file, framework="pt")
@@ -274,4 +221,4 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-__all__ = ["check_weights", "convert_checkpoint", "is_released", "native_name", "read_released", "to_native", "weight_files"]
+__all__ = ["check_weights", "is_released", "native_name", "read_released", "to_native", "weight_files"]

@@ -151,7 +151,7 @@ class TestZoomIn:
 
 class TestVisualize:
     def test_is_not_offered_by_default(self) -> None:
-        from taco.tools.toolbox import all_tools
+        from taco.tools.catalogue import all_tools
 
         assert {"Crop", "ZoomIn"} < {item.name for item in all_tools()}
         assert "VisualizeRegionsOnImage" not in {item.name for item in all_tools()}

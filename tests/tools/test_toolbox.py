@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from taco.tools.action import Action, ToolError
+from taco.tools.catalogue import all_tools, default_toolbox, load_tools
 from taco.tools.finding import CODES, Finding, feedback
 from taco.tools.images import ImageStore
 from taco.tools.terminate import Terminate
 from taco.tools.tool import Box, tool
-from taco.tools.toolbox import MAX_OBSERVATION_CHARS, Toolbox, all_tools, default_toolbox, load_tools
+from taco.tools.toolbox import MAX_OBSERVATION_CHARS, Toolbox
 
 
 @tool

@@ -22,8 +22,9 @@ from taco.parser import parse_reply
 from taco.prompts import reply_text
 from taco.step_schema import step_schema
 from taco.tools.action import Action
+from taco.tools.catalogue import all_tools
 from taco.tools.tool import tool
-from taco.tools.toolbox import Toolbox, all_tools
+from taco.tools.toolbox import Toolbox
 
 TEXTS = [
     '{"thought": "I read the price.", "actions": [{"name": "OCR", "arguments": {"image": "image-0"}}]}',

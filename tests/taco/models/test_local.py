@@ -201,3 +201,12 @@ def test_a_reply_stops_at_a_word_and_where_it_is_complete(model: LocalModel) -> 
     assert whole.text.startswith(cut.text)
     assert word in cut.text
     assert len(cut.token_ids) < len(whole.token_ids)
+
+
+def test_a_model_that_does_not_fit_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **settings: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8 GiB.")
+
+    monkeypatch.setattr(XGenMMForConditionalGeneration, "to", full)
+    with pytest.raises(ModelError, match="does not fit into the memory"):
+        load_model(folder, device="cpu")

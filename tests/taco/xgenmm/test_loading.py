@@ -22,7 +22,7 @@ from taco.cli import app
 from taco.models import load_model
 from taco.models.chat import ModelLoadError
 from taco.xgenmm import XGenMMForConditionalGeneration, XGenMMModel, XGenMMProcessor
-from taco.xgenmm.conversion import convert_checkpoint
+from taco.xgenmm.convert_checkpoint import convert_checkpoint
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "xgenmm_parity.py"
 CONTROL = ["<|endoftext|>", "<s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<unk>"]
