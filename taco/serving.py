@@ -10,12 +10,13 @@ sends is data: its size is bounded, and images are decoded in the worker process
 import asyncio
 import contextlib
 import hmac
+import ipaddress
 import json
 import logging
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -29,7 +30,8 @@ try:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
-    from starlette.requests import Request
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,7 +48,8 @@ BODY_SECONDS = 60.0
 """Seconds in which a request must have arrived."""
 MAX_REQUESTS = 64
 """Requests that are taken in at a time, running ones included. Others are told to come again."""
-LOCAL = ("127.0.0.1", "::1", "localhost")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+"""By which this machine calls itself."""
 
 
 def _refusal(error: Exception) -> RefusedError:
@@ -88,7 +91,10 @@ class ChatEndpoint:
             self._inside -= 1
 
     async def _serve(self, request: Request, send: Send) -> None:
-        body = await self._body(request)
+        try:
+            body = await self._body(request)
+        except ClientDisconnect:
+            return
         # In a thread, since both can take a while.
         asked = await asyncio.to_thread(ChatRequest.read, body)
         if asked.model != self.name:
@@ -226,21 +232,24 @@ def make_app(
     max_batch: int = 8,
     api_key: str | None = None,
     allow_urls: bool = False,
+    hosts: Sequence[str] = ("*",),
     max_requests: int = MAX_REQUESTS,
     max_body: int = MAX_BODY,
 ) -> Starlette:
     """The endpoint as an ASGI application. Its model runs while the application's lifespan does.
 
     Args:
-        model: Belongs to the application's thread from now on.
+        model: Belongs to the application from now on: to its thread, and under its name.
         name: What clients call it; the model's own name by default.
         max_batch: Conversations generated together.
         api_key: Clients must send it as ``Authorization: Bearer KEY``. None lets everyone in.
         allow_urls: Whether images may be given by http(s) URL. This machine then fetches them; see `taco.tools.network`.
+        hosts: Names by which clients may call this server (the header ``Host``); by default any. Give them where there is no key:
+            a page of another site whose name is made to point here (DNS rebinding) calls the server by that name.
         max_requests: See MAX_REQUESTS.
         max_body: See MAX_BODY.
     """
-    name = name or model.name
+    model.name = name = name or model.name  # errors tell clients the model's name, which may be a folder of this machine
     loop = BatchingLoop(model, max_batch)
     card: dict[str, Any] = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "taco"}
     if model.record is not None:  # so that a client can use the model as it was trained
@@ -270,7 +279,10 @@ def make_app(
             Route("/v1/models/{name:path}", models),
             Route("/health", health),
         ],
-        middleware=[Middleware(KeyCheck, key=api_key)] if api_key else [],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            *([Middleware(KeyCheck, key=api_key)] if api_key else []),
+        ],
         exception_handlers={RefusedError: _error, HTTPException: _error, Exception: _error},
         lifespan=lifespan,
     )
@@ -316,25 +328,38 @@ def serve(
         host: The address to listen on. Other machines can reach it only if this is one of this machine's own, or 0.0.0.0.
         port: 0 takes any free one.
         say: Is told the address when the server is ready.
-        options: As in `make_app`.
+        options: As in `make_app`. Without a key, on an address that only this machine reaches, ``hosts`` are its own names.
 
     Raises:
         OSError: If the port is taken, or the address is not this machine's.
     """
-    app = make_app(model, **options)
-    name = options.get("name") or model.name
+    open_here = _is_local(host) and not options.get("api_key")
+    app = make_app(model, **({"hosts": (*LOCAL_NAMES, _in_url(host))} if open_here else {}) | options)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise OSError(f"{host}:{port} cannot be used: {error.strerror or error}. Choose another --port or --host.") from None
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/v1"
+    address = f"http://{_in_url(host)}:{listening.getsockname()[1]}/v1"
 
     def ready() -> None:
         key = "-H 'Authorization: Bearer KEY' " if options.get("api_key") else ""
-        example = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hello"}]})
-        say(f"{name} at {address}  Try: curl {address}/chat/completions {key}-H 'Content-Type: application/json' -d '{example}'")
-        if not options.get("api_key") and host not in LOCAL:
+        example = json.dumps({"model": model.name, "messages": [{"role": "user", "content": "Hello"}]})
+        curl = f"curl {address}/chat/completions {key}-H 'Content-Type: application/json' -d '{example}'"
+        say(f"{model.name} at {address}  Try: {curl}")
+        if not options.get("api_key") and not _is_local(host):
             say("Everyone who reaches this address can use the model: there is no --api-key.")
 
     with listening, contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is done
         Server(app, ready).run(sockets=[listening])
+
+
+def _is_local(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -7,7 +7,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,31 +146,46 @@ class BatchingLoop:
         ]
 
     def _stream(self, job: Job) -> None:
-        """To the end even if nobody listens or a stop string came: a model that is left half-way may still be at work."""
-        text, sent = "", 0
         try:
-            with _capped(self.model, job.limit):
-                pieces = iter(self.model.stream(job.messages))
-                while True:
-                    try:
-                        text += next(pieces)
-                    except StopIteration as end:
-                        result = end.value
-                        break
-                    kept = _before(text, job.stop)
-                    ready = len(kept) if len(kept) < len(text) else len(text) - _may_begin(text, job.stop)
-                    if ready > sent and not job.gone:
-                        job.emit(text[sent:ready])
-                        sent = ready
+            with _capped(self.model, job.limit), _closing(self.model.stream(job.messages)) as pieces:
+                end = _passed_on(pieces, job)
         except Exception as error:  # noqa: BLE001 - as above
             job.emit(error)
-            return
-        text = _before(text, job.stop)
-        if len(text) > sent:
-            job.emit(text[sent:])
-        # A stream that returns its Completion tells usage and how it ended; the interface does not ask for it.
-        whole = result if isinstance(result, Completion) else Completion(text=text)
-        job.emit(whole.model_copy(update={"text": text}))
+        else:
+            job.emit(end)
+
+
+def _passed_on(pieces: Iterator[str], job: Job) -> Completion:
+    """Emits a reply until it ends, a stop string is whole or nobody listens any more; returns the whole."""
+    text, sent = "", 0
+    while not job.gone:
+        try:
+            text += next(pieces)
+        except StopIteration as end:
+            if len(text) > sent:
+                job.emit(text[sent:])
+            # A stream that returns its Completion tells usage and how it ended; the interface does not ask for it.
+            whole = end.value if isinstance(end.value, Completion) else Completion(text=text)
+            return whole.model_copy(update={"text": text})
+        kept = _before(text, job.stop)
+        stopped = len(kept) < len(text)
+        ready = len(kept) if stopped else len(text) - _may_begin(text, job.stop)
+        if ready > sent:
+            job.emit(text[sent:ready])
+            sent = ready
+        if stopped:
+            break
+    return Completion(text=_before(text, job.stop))  # what it used is not known half-way
+
+
+@contextlib.contextmanager
+def _closing(pieces: Iterator[str]) -> Iterator[Iterator[str]]:
+    """A generator that is closed stops its model. Other iterators go on as they will."""
+    try:
+        yield pieces
+    finally:
+        if isinstance(pieces, Generator):
+            pieces.close()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@
 """
 
 import base64
+import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +63,7 @@ class EndpointModel:
         self.name = f"openai:{model}"
         self._model, self._max_new_tokens, self._concurrency = model, max_new_tokens, concurrency
         self._where = base_url or OPENAI
+        self._answered: dict[str, Completion] = {}
         self._client = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=TIMEOUT, max_retries=3)
         self.record = None if self._where == OPENAI else self._told()
 
@@ -72,56 +75,77 @@ class EndpointModel:
         ended: Callable[[str], bool] | None = None,
         schemas: Sequence[dict[str, Any]] | None = None,
     ) -> list[Completion]:
-        """See `ChatModel.generate`. Schemas become ``response_format``, which not every server knows; `ended` is not asked."""
+        """See `ChatModel.generate`. Schemas become ``response_format``, which not every server knows; `ended` is not asked.
+
+        Where one of several requests fails, the others' replies are kept for a caller who asks again one by one.
+        """
+        wanted = list(schemas) if schemas else [None] * len(conversations)
+        if len(conversations) == 1:
+            return [self._complete(conversations[0], stop, wanted[0])]
+        self._answered.clear()
         with ThreadPoolExecutor(max_workers=self._concurrency) as pool:
-            wanted = list(schemas) if schemas else [None] * len(conversations)
-            return list(pool.map(lambda messages, schema: self._complete(messages, stop, schema), conversations, wanted))
+            keep = [True] * len(conversations)
+            replies = list(pool.map(lambda *row: self._complete(row[0], stop, *row[1:]), conversations, wanted, keep))
+        self._answered.clear()
+        return replies
 
     def stream(self, conversation: Sequence[Message]) -> Iterator[str]:
         """See `ChatModel.stream`."""
         import openai
+        from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
+        request, answered = self._request(conversation, None), False
         try:
-            for chunk in self._client.chat.completions.create(**self._request(conversation, None), stream=True):
-                if chunk.choices and chunk.choices[0].delta.content:
-                    yield chunk.choices[0].delta.content
+            with self._client.chat.completions.create(**request, stream=True) as chunks:  # left early, the server is told
+                for chunk in chunks:
+                    delta = getattr(_first_choice(chunk), "delta", None)
+                    if isinstance(delta, ChoiceDelta):
+                        answered = True
+                        if delta.content:
+                            yield delta.content
         except openai.OpenAIError as error:
             raise self._explained(error) from error
+        except ValueError as error:  # no JSON
+            raise self._no_endpoint() from error
+        if not answered:
+            raise self._no_endpoint()
 
     def _told(self) -> AgentRecord | None:
         """What `taco serve` tells of the model's training. Other servers tell nothing."""
         import openai
+        from openai.types import Model
 
         try:
             card = self._client.with_options(max_retries=0, timeout=TOLD_SECONDS).models.retrieve(self._model)
-        except openai.OpenAIError:  # where the server is down, the first reply says so
+        except (openai.OpenAIError, ValueError):  # where the server is down or is none, the first reply says so
             return None
-        told = (card.model_extra or {}).get("taco_agent")
+        told = (card.model_extra or {}).get("taco_agent") if isinstance(card, Model) else None
         try:
             return None if told is None else AgentRecord.model_validate(told)
         except ValidationError as error:
             raise ModelLoadError(f"{self._where} tells of {self._model!r} what this version cannot read: {error}") from None
 
     def _complete(
-        self, messages: Sequence[Message], stop: Sequence[str] | None, schema: dict[str, Any] | None = None
+        self, messages: Sequence[Message], stop: Sequence[str] | None, schema: dict[str, Any] | None, keep: bool = False
     ) -> Completion:
+        """One reply. With `keep` it is kept; without, one that was kept is taken instead of asking again."""
         import openai
 
         request = self._request(messages, stop)
         if schema is not None:
             request["response_format"] = {"type": "json_schema", "json_schema": {"name": "step", "schema": schema}}
+        key = _digest(request) if keep or self._answered else ""
+        if not keep and (known := self._answered.pop(key, None)):
+            return known
         try:
-            response = self._client.chat.completions.create(**request)
+            completion = _completion(self._client.chat.completions.create(**request))
         except openai.OpenAIError as error:
             raise self._explained(error) from error
-        if not response.choices:
-            raise ModelError(f"{self._where} answered without a choice for the model {self._model!r}.")
-        choice, usage = response.choices[0], response.usage
-        return Completion(
-            text=choice.message.content or "",
-            finish_reason="length" if choice.finish_reason == "length" else "stop",
-            usage=Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens) if usage else Usage(),
-        )
+        except ValueError as error:
+            raise self._no_endpoint() from error
+        if keep:
+            self._answered[key] = completion
+        return completion
 
     def _request(self, messages: Sequence[Message], stop: Sequence[str] | None) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -131,6 +155,12 @@ class EndpointModel:
             "temperature": 0.0,
         }
         return request | ({"stop": list(stop)} if stop else {})
+
+    def _no_endpoint(self) -> ModelError:
+        return ModelError(
+            f"{self._where} did not answer as an OpenAI-compatible endpoint: no reply came for the model {self._model!r}. "
+            "Is the address right? Most end in /v1."
+        )
 
     def _explained(self, error: Exception) -> ModelError:
         import openai
@@ -144,6 +174,33 @@ class EndpointModel:
         if isinstance(error, openai.BadRequestError) and "context" in f"{error.code} {error}".lower():
             return ContextError(f"The conversation does not fit the context of {self._model!r}: {error}")
         return ModelError(f"{self._where} failed: {error}")
+
+
+def _completion(response: Any) -> Completion:
+    """What the server answered. Raises ValueError (pydantic's too) where that is no chat completion."""
+    from openai.types import CompletionUsage
+    from openai.types.chat import ChatCompletionMessage
+
+    choice = _first_choice(response)
+    message = getattr(choice, "message", None)
+    if not isinstance(message, ChatCompletionMessage):
+        raise ValueError("There is no message.")
+    usage = response.usage if isinstance(response.usage, CompletionUsage) else None
+    return Completion(
+        text=message.content or "",
+        finish_reason="length" if choice.finish_reason == "length" else "stop",
+        usage=Usage(prompt_tokens=usage.prompt_tokens or 0, completion_tokens=usage.completion_tokens or 0) if usage else Usage(),
+    )
+
+
+def _first_choice(response: Any) -> Any:
+    """OpenAI's client checks no answer: a web page is a string, a field that is missing None."""
+    choices = getattr(response, "choices", None)
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
 def _to_openai(message: Message) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _explained(name: str, source: str, folder: Path, error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # "Validation error for field 'x':", then why
     if type(error).__name__ == "OutOfMemoryError" or "allocate memory" in first:
-        return f"{name} does not fit into the memory: {first} Load it in bfloat16 (dtype), on the CPU (device), or take a smaller one."
+        return f"{name} does not fit into the memory: {first} Take bfloat16 (dtype), the CPU (device) or a smaller model."
     if folder.is_dir():
         return f"The directory {source} holds no model that can be loaded: {first}"
     return (

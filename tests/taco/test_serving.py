@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import logging
 import shlex
 import signal
 import socket
@@ -31,7 +32,7 @@ from taco.agent import Agent
 from taco.models import Completion, ContextError, EndpointModel, ModelError, ScriptedModel, load_model
 from taco.models.batching import BatchingLoop
 from taco.models.chat import Usage
-from taco.serving import Server, make_app
+from taco.serving import LOCAL_NAMES, Server, make_app
 
 
 @dataclass
@@ -304,23 +305,55 @@ def test_a_client_that_hangs_up_while_it_waits_is_dropped() -> None:
     assert [said(messages) for messages in model.conversations] == ["first", "last"]
 
 
-def test_a_stream_that_nobody_reads_is_left_and_the_next_request_is_served() -> None:
-    going, more = threading.Event(), threading.Event()
+class Long(ScriptedModel):
+    """Streams 3,000 pieces, slowly; notes how many it came to."""
 
-    class Endless(ScriptedModel):
-        def stream(self, conversation: Any) -> Iterator[str]:
-            yield "a"
-            going.set()
-            assert more.wait(30)
-            yield from "bcd"
+    def __init__(self) -> None:
+        super().__init__(["next"])
+        self.passes = 0
 
-    with serving(Endless(["next"])) as served:
-        stream = openai.OpenAI(base_url=served.url, api_key="none").chat.completions.create(**asking(), stream=True)
-        next(iter(stream))
-        assert going.wait(30)
-        stream.close()
-        more.set()
+    def stream(self, conversation: Any) -> Iterator[str]:
+        for self.passes in range(1, 3001):
+            yield f"{self.passes} "
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_stream_that_nobody_reads_is_stopped_and_the_next_request_is_served(ours: bool) -> None:
+    model = Long()
+    with serving(model) as served:
+        if ours:
+            pieces = EndpointModel("scripted", base_url=served.url).stream(hello())
+            assert next(pieces) == "1 "
+            pieces.close()  # type: ignore[attr-defined]
+        else:
+            stream = openai.OpenAI(base_url=served.url, api_key="none").chat.completions.create(**asking(), stream=True)
+            next(iter(stream))
+            stream.close()
         assert post(served, asking())[1]["choices"][0]["message"]["content"] == "next"
+    assert model.passes < 3000
+
+
+def test_a_stop_string_stops_the_model_of_a_stream() -> None:
+    model = Long()
+    with serving(model) as served:
+        lines = post_text(served, asking(stream=True, stop=["4"], stream_options={"include_usage": True})).split("\n\n")
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "1 2 3 "
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert model.passes == 4
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("uvicorn.error")
+    with serving(ScriptedModel(["yes"])) as served:
+        logger.addHandler(caplog.handler)  # uvicorn's own go straight to stderr
+        with connected(served) as link:
+            link.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+            time.sleep(0.1)  # the request has begun
+        assert post(served, asking())[0] == 200
+    logger.removeHandler(caplog.handler)
+    assert caplog.text == ""
 
 
 def test_more_requests_than_are_taken_in_are_refused() -> None:
@@ -379,9 +412,14 @@ def test_openais_client_with_and_without_streaming(stop: Any, told: str) -> None
     texts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
     assert "".join(texts) == told
     assert len(texts) >= len(told), "letter by letter"
-    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason] == ["length"]
-    assert chunks[-1].usage
-    assert chunks[-1].usage.prompt_tokens == 7
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
+    if told == "One, two, three.":  # to its end, of which the model tells
+        assert reasons == ["length"]
+        assert chunks[-1].usage
+        assert chunks[-1].usage.prompt_tokens == 7
+    else:
+        assert reasons == ["stop"]
+        assert all(chunk.usage is None for chunk in chunks)
 
 
 def test_a_stream_is_server_sent_events() -> None:
@@ -408,6 +446,27 @@ def test_an_error_in_the_middle_of_a_stream_is_told() -> None:
         assert next(pieces) == "Well, "
         with pytest.raises(ModelError, match="Out of memory"):
             next(pieces)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_bug_in_a_stream_is_told_to_the_log_only(begun: bool, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(ScriptedModel):
+        def stream(self, conversation: Any) -> Iterator[str]:
+            if begun:
+                yield "Well, "
+            raise OSError("/secret/model.safetensors")
+
+    with serving(Broken([])) as served:
+        if begun:
+            body = post_text(served, asking(stream=True))
+        else:
+            status, answer = post(served, asking(stream=True))
+            body = str(answer)
+            assert status == 500
+    assert "The server failed; its log says why." in body
+    assert "secret" not in body
+    assert "Traceback" in caplog.text
+    assert "/secret/model.safetensors" in caplog.text
 
 
 # ---------------------------------------------------------------------- what is refused
@@ -506,6 +565,41 @@ def test_a_page_of_another_site_cannot_post_here(refusing: Served) -> None:
     assert "POST /v1/chat/completions" in body["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8000", 200), ("127.0.0.1", 200), ("LOCALHOST", 200), ("evil.example", 400), ("evil.example:8000", 400)],
+)
+def test_a_name_that_is_made_to_point_here_is_refused(host: str, status: int) -> None:
+    """DNS rebinding: to the browser, the page and this server are one site."""
+    with serving(ScriptedModel(["yes"]), hosts=LOCAL_NAMES) as served, connected(served) as link:
+        link.sendall(f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert link.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "hosts"),
+    [
+        ("127.0.0.1", None, {"localhost", "127.0.0.1", "[::1]"}),
+        ("::1", None, {"localhost", "127.0.0.1", "[::1]"}),
+        ("127.0.0.2", None, {"localhost", "127.0.0.1", "[::1]", "127.0.0.2"}),
+        ("127.0.0.1", "k1", {"*"}),
+        ("0.0.0.0", None, {"*"}),
+    ],
+)
+def test_whose_names_are_checked(monkeypatch: pytest.MonkeyPatch, host: str, key: str | None, hosts: set[str]) -> None:
+    made: list[Any] = []
+
+    def noted(model: Any, **options: Any) -> Any:
+        made.append(options.get("hosts", ("*",)))
+        return make_app(model, **options)
+
+    monkeypatch.setattr(taco.serving, "make_app", noted)
+    monkeypatch.setattr(taco.serving.Server, "run", lambda self, sockets: None)
+    monkeypatch.setattr(socket, "create_server", lambda *_, **__: socket.socket())
+    taco.serving.serve(ScriptedModel([]), host=host, api_key=key)
+    assert set(made[0]) == hosts
+
+
 def test_the_key() -> None:
     with serving(ScriptedModel(["yes"]), api_key="k1") as served:
         status, body = post(served, asking())
@@ -558,6 +652,25 @@ def test_a_cap_below_the_models_own_cuts_the_reply(nano: Any) -> None:
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks).strip() == start
     assert "".join(pieces).strip() == text
     assert nano.max_new_tokens == own
+
+
+def test_the_models_folder_is_not_told(nano: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano, "name", "/home/somebody/models/m1")
+    with serving(nano, name="m1") as served:
+        for stream in (False, True):
+            status, body = post(served, asking("long " * 9000, model="m1", stream=stream))
+            assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
+            assert "m1 takes" in body["error"]["message"]
+            assert "somebody" not in str(body)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_chat_template_refuses_is_the_requests_fault(nano: Any, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    monkeypatch.setattr(nano.processor, "chat_template", "{{ raise_exception('no such talk') }}")
+    with serving(nano) as served:
+        status, body = post(served, asking(model="nano", stream=stream))
+    assert (status, body["error"]["param"]) == (400, "messages")
+    assert "no such talk" in body["error"]["message"]
 
 
 def test_a_batch_of_a_real_model_answers_as_one_by_one(nano: Any) -> None:

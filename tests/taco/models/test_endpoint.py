@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from taco.models.chat import ContextError, ModelError
 from taco.prompts import reply_text
 from taco.tools import Action
 from taco.tools.calculator import Calculate
+from taco.trace import Task
 
 END = reply_text("Done.", [Action(name="Terminate", arguments={"answer": "7"})])
 
@@ -24,15 +26,28 @@ END = reply_text("Done.", [Action(name="Terminate", arguments={"answer": "7"})])
 class Server(ThreadingHTTPServer):
     status = 200
     error = ""
+    odd: tuple[str, bytes] | None = None  # a content type and a body, for every request
     requests: list[dict[str, Any]]
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server = self.server
+        assert isinstance(server, Server)
+        if server.odd:
+            self._send_bytes(200, *server.odd)
+        else:
+            self._send(404, {"error": {"message": "no such path"}})
+
     def do_POST(self) -> None:
         server = self.server
         assert isinstance(server, Server)
         server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        if server.status != 200:
+        if server.odd:
+            self._send_bytes(200, *server.odd)
+        elif server.error in str(server.requests[-1]["messages"]) and server.status == 422:
+            self._send(422, {"error": {"message": "not this one"}})
+        elif server.status not in (200, 422):
             self._send(server.status, {"error": {"message": server.error}})
         elif server.requests[-1].get("stream"):
             chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Hel", "lo")]
@@ -43,9 +58,12 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}})
 
     def _send(self, status: int, body: Any) -> None:
-        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        kind = "text/event-stream" if isinstance(body, str) else "application/json"
+        self._send_bytes(status, kind, (body if isinstance(body, str) else json.dumps(body)).encode())
+
+    def _send_bytes(self, status: int, kind: str, data: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/event-stream" if isinstance(body, str) else "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -104,6 +122,57 @@ def test_refusals_are_explained(server: Server, status: int, error: str, kind: t
         model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
     trace = Agent(model_of(server), tools=[Calculate]).run("?")
     assert trace.stop_reason == ("context" if kind is ContextError else "failed")
+
+
+JSON, EVENTS = "application/json", "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("text/html", b"<html>Welcome</html>"),
+        (JSON, b"{broken"),
+        (JSON, b"[]"),
+        (JSON, b"null"),
+        (JSON, b"{}"),
+        (JSON, b'{"choices": 5}'),
+        (JSON, b'{"choices": [5]}'),
+        (JSON, b'{"choices": [{}]}'),
+        (JSON, b'{"choices": [{"message": "Hi"}]}'),
+        (JSON, b'{"choices": [{"message": {"content": [1]}}]}'),
+        (EVENTS, b"data: {broken\n\n"),
+        (EVENTS, b"data: 5\n\n"),
+        (EVENTS, b'data: {"choices": [{}]}\n\n'),
+    ],
+)
+def test_an_address_that_is_no_endpoint_is_said(server: Server, odd: tuple[str, bytes]) -> None:
+    server.odd = odd
+    model = model_of(server)
+    assert model.record is None
+    message = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    with pytest.raises(ModelError, match=r"did not answer as an OpenAI-compatible endpoint.* end in /v1"):
+        model.generate([message])
+    with pytest.raises(ModelError, match=r"did not answer as an OpenAI-compatible endpoint.* end in /v1"):
+        list(model.stream(message))
+
+
+def test_an_incomplete_usage_costs_no_reply(server: Server) -> None:
+    server.odd = (JSON, b'{"choices": [{"message": {"content": "Hi"}}], "usage": {"prompt_tokens": null}}')
+    [completion] = model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
+    assert (completion.text, completion.usage.prompt_tokens) == ("Hi", 0)
+
+
+def test_one_failure_in_a_batch_does_not_make_the_others_be_asked_again(server: Server, tmp_path: Path) -> None:
+    server.status, server.error = 422, "number 3"
+    image = tmp_path / "image.png"
+    Image.linear_gradient("L").save(image)
+    tasks = [Task(id=str(n), question=f"number {n}", images=(str(image),)) for n in range(8)]
+    model = model_of(server)
+    agent = Agent(model, tools=[Calculate])
+    assert [trace.stop_reason for trace in agent.run_batch(tasks)] == ["answered"] * 3 + ["failed"] + ["answered"] * 4
+    assert len(server.requests) == 9, "only the one that failed is asked again"
+    list(agent.run_batch(tasks[4:5]))
+    assert len(server.requests) == 10, "a kept reply serves one retry"
 
 
 def test_no_server_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
