@@ -32,8 +32,8 @@ from taco.models.grammar import grammar
 from taco.parser import parse_reply
 from taco.prompts import conversation, reply_text
 from taco.step_schema import step_schema
-from taco.tools.action import Action
 from taco.tools import Toolbox, all_tools
+from taco.tools.action import Action
 from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration
 
 RUNS = 5
