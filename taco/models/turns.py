@@ -248,7 +248,8 @@ class Turns:
         layers = [(keys[:, :, :start], values[:, :, :start]) for keys, values in best.layers] if best else []
         if best is not None:
             self._kept.remove(best)
-            if start < min(best.prompt, len(row.ids) - 1):  # another conversation that begins alike: it may go on, too
+            again = start == len(row.ids) - 1 and len(row.ids) == best.prompt  # the same question
+            if start < best.prompt and not again:  # another conversation that begins alike: it may go on, too
                 self._kept.append(best)
         return _Known(row.ids[:start], layers, row.hashes, counts, len(row.ids))
 

@@ -350,6 +350,18 @@ def test_a_question_that_is_asked_again_is_kept_once(tiny: LocalModel) -> None:
     assert sizes == sizes[:1] * 3
 
 
+def test_an_earlier_turn_asked_again_leaves_the_later_ones_known(tiny: LocalModel) -> None:
+    start = [user("Hi", noise(40, 30, 0))]
+    [first] = tiny.generate([start])
+    later = [*start, said(first.text), user("Go on with something longer than before.")]
+    tiny.generate([later])
+    tiny.generate([start])
+    read = Read(tiny.model)
+    [reply] = tiny.generate([[*later, said("x"), user("right")]])
+    assert read.tokens[0] < 60
+    assert reply.token_ids == plain(tiny, [*later, said("x"), user("right")])
+
+
 def test_two_threads_may_share_a_model(tiny: LocalModel) -> None:
     conversations = [[user("Hi" * seed, noise(40, 30, seed))] for seed in range(1, 7)]
     right = [plain(tiny, conversation) for conversation in conversations]
