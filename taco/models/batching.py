@@ -128,9 +128,8 @@ class BatchingLoop:
                 jobs[0].emit(error)
         for job, reply in zip(jobs, replies, strict=False):
             job.emit(reply)
-        if (
-            not replies and len(jobs) > 1
-        ):  # so that only the one at fault fails; out here, where the failure's memory is free again
+        if not replies and len(jobs) > 1:
+            # So that only the one at fault fails; out here, where the failure's memory is free again.
             for job in jobs:
                 if not job.gone:
                     self._generate([job])

@@ -168,7 +168,6 @@ class LocalModel:
             self.model.generate(
                 **inputs.to(self.model.device, dtype=self.model.dtype),
                 max_new_tokens=max(limits),
-                do_sample=False,
                 stopping_criteria=[ends],
                 **settings,
             )

@@ -15,6 +15,7 @@ Several conversations are one batch, padded on the left, each read from where th
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -171,9 +172,7 @@ class Turns:
         gaps = [width - len(row.ids) for row in rows]
         column = self._first_column(rows, known, gaps)
         ids = torch.stack([pad(torch.from_numpy(row.ids), (gap, 0)) for row, gap in zip(rows, gaps, strict=True)])
-        mask = torch.stack(
-            [pad(torch.ones(len(row.ids), dtype=torch.long), (gap, 0)) for row, gap in zip(rows, gaps, strict=True)]
-        )
+        mask = (torch.arange(width) >= torch.tensor(gaps)[:, None]).long()
         starts = [max(0, column - gap) for gap in gaps]
         features = [found for row, one, start in zip(rows, known, starts, strict=True) for found in self._new(row, one, start)]
         cache = _joined_cache(known, starts, column, room=width + max(ends.limits))
@@ -186,7 +185,6 @@ class Turns:
             past_key_values=cache,
             mm_encoder_outputs={"image": _merged(features)} if features else {},
             max_new_tokens=max(ends.limits) - (width - ends.start),
-            do_sample=False,
             stopping_criteria=StoppingCriteriaList([ends]),
             **{name: value.to(device) for name, value in _joined(rows, width).items()},
             **(settings or {}),
@@ -207,30 +205,24 @@ class Turns:
         moved = True
         while moved:
             columns = [
-                gap + self._before_image(row, one, column - gap) if column > gap else column
+                gap + self._whole_images(row.ids, column - gap, one.counts)[0] if column > gap else column
                 for row, one, gap in zip(rows, known, gaps, strict=True)
             ]
             moved, column = min(columns) < column, min(columns)
         return column
 
-    def _before_image(self, row: Row, one: _Known, start: int) -> int:
-        """`start`, or the start of the image that it would cut."""
-        places = np.flatnonzero(row.ids == self._image_token)
-        seen, used = int((places < start).sum()), 0
-        for count in one.counts:
-            if used + count > seen:
-                break
-            used += count
-        return start if used == seen else int(places[used])
+    def _whole_images(self, ids: np.ndarray, length: int, counts: Sequence[int]) -> tuple[int, int]:
+        """`length`, or the start of the image that it would cut; and how many images, of so many placeholders, are before it."""
+        places, ends = np.flatnonzero(ids == self._image_token), np.cumsum([0, *counts])
+        seen = int((places < length).sum())
+        images = int((ends <= seen).sum()) - 1
+        used = int(ends[images])
+        return length if used == seen else int(places[used]), images
 
     def _new(self, row: Row, one: _Known, start: int) -> list[Any]:
         """Features of the images of a row that are not in its first ids."""
-        seen, used, features = int((row.ids[:start] == self._image_token).sum()), 0, []
-        for image, digest, count in zip(row.images, row.hashes, one.counts, strict=True):
-            if used >= seen:
-                features.append(self._encoded(image, digest))
-            used += count
-        return features
+        _, images = self._whole_images(row.ids, start, one.counts)
+        return [self._encoded(image, digest) for image, digest in zip(row.images[images:], row.hashes[images:], strict=True)]
 
     def _encoded(self, image: Image.Image, digest: str) -> Any:
         return self._features.get(digest, lambda: self._encode(image))
@@ -258,13 +250,9 @@ class Turns:
         shorter = min(len(one.ids), len(row.ids) - 1)
         differing = np.flatnonzero(one.ids[:shorter] != row.ids[:shorter])
         length = int(differing[0]) if len(differing) else shorter
-        places = np.flatnonzero(row.ids == self._image_token)
-        seen, used, images = int((places < length).sum()), 0, 0
-        for count, ours, theirs in zip(one.counts, row.hashes, one.hashes, strict=False):
-            if ours != theirs or used + count > seen:
-                break
-            used, images = used + count, images + 1
-        return (length, images) if used == seen else (int(places[used]), images)
+        pairs = zip(one.counts, row.hashes, one.hashes, strict=False)
+        counts = [count for count, _, _ in itertools.takewhile(lambda pair: pair[1] == pair[2], pairs)]
+        return self._whole_images(row.ids, length, counts)
 
     def _keep(self, one: _Known) -> None:
         if not self._limit:
@@ -303,12 +291,12 @@ class Ends(StoppingCriteria):
         self._ends, self._over = ends, over
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        said = input_ids[:, self.start :].tolist()
-        for index, tokens in enumerate(said):
-            if not self.done[index]:
-                self.replies[index] = tokens
-                self.done[index] = tokens[-1] in self._ends or len(tokens) >= self.limits[index] or self._over(tokens)
-        pause = self._pause is not None and any(self.done) and len(said[0]) % self._pause == 0
+        said = input_ids.shape[1] - self.start
+        for index, done in enumerate(self.done):
+            if not done:
+                self.replies[index] = tokens = input_ids[index, self.start :].tolist()
+                self.done[index] = tokens[-1] in self._ends or said >= self.limits[index] or self._over(tokens)
+        pause = self._pause is not None and any(self.done) and said % self._pause == 0
         return torch.tensor([done or pause for done in self.done], device=input_ids.device)
 
 

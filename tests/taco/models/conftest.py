@@ -57,44 +57,25 @@ def xgenmm(**text: Any) -> tuple[Any, Any]:
 
 
 def qwen2_5_vl() -> tuple[Any, Any]:
-    from transformers import (
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
-
-    tokens = _qwen_tokenizer()
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=6 * 28 * 28), tokenizer=tokens,
-        video_processor=Qwen2VLVideoProcessor(), chat_template=_qwen_template(),
-    )  # fmt: skip
-    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32,
-              "fullatt_block_indexes": [0], "window_size": 56, "initializer_range": 0.3}  # fmt: skip
-    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
-    config = Qwen2_5_VLConfig(text_config=text_config(tokens, **rope), vision_config=vision, **_qwen_ids(tokens))
-    return Qwen2_5_VLForConditionalGeneration(config), processor
+    return _qwen2("Qwen2_5_VL", {"intermediate_size": 64, "out_hidden_size": 32, "fullatt_block_indexes": [0], "window_size": 56})
 
 
 def qwen2_vl() -> tuple[Any, Any]:
-    from transformers import (
-        Qwen2VLConfig,
-        Qwen2VLForConditionalGeneration,
-        Qwen2VLImageProcessor,
-        Qwen2VLProcessor,
-        Qwen2VLVideoProcessor,
-    )
+    return _qwen2("Qwen2VL", {"embed_dim": 32, "mlp_ratio": 2})
+
+
+def _qwen2(family: str, vision: dict[str, Any]) -> tuple[Any, Any]:
+    import transformers
 
     tokens = _qwen_tokenizer()
-    processor = Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=6 * 28 * 28), tokenizer=tokens,
-        video_processor=Qwen2VLVideoProcessor(), chat_template=_qwen_template(),
+    processor = getattr(transformers, f"{family}Processor")(
+        image_processor=transformers.Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=6 * 28 * 28), tokenizer=tokens,
+        video_processor=transformers.Qwen2VLVideoProcessor(), chat_template=_qwen_template(),
     )  # fmt: skip
-    vision = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2, "initializer_range": 0.3}
-    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
-    config = Qwen2VLConfig(text_config=text_config(tokens, **rope), vision_config=vision, **_qwen_ids(tokens))
-    return Qwen2VLForConditionalGeneration(config), processor
+    vision |= {"depth": 1, "hidden_size": 32, "num_heads": 2, "initializer_range": 0.3}
+    text = text_config(tokens, rope_scaling={"type": "mrope", "mrope_section": [1, 1, 2]})
+    config = getattr(transformers, f"{family}Config")(text_config=text, vision_config=vision, **_qwen_ids(tokens))
+    return getattr(transformers, f"{family}ForConditionalGeneration")(config), processor
 
 
 def qwen3_vl() -> tuple[Any, Any]:
