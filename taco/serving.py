@@ -34,7 +34,7 @@ try:
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse
     from starlette.routing import Route
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"{missing.name} is not installed. Run: pip install 'taco-lmm[serve]'", name=missing.name
@@ -46,6 +46,8 @@ MAX_BODY = 100_000_000
 """Bytes of a request."""
 BODY_SECONDS = 60.0
 """Seconds in which a request must have arrived."""
+LINGER_SECONDS = 5.0
+"""Seconds for which what a refused client still sends is read and thrown away."""
 MAX_REQUESTS = 64
 """Requests that are taken in at a time, running ones included. Others are told to come again."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -213,6 +215,39 @@ class KeyCheck:
         await self.app(scope, receive, send)
 
 
+class Linger:
+    """Ends an answer only when its request has arrived.
+
+    To close before (a client that said ``Connection: close``) is to reset the connection: what is still being sent fails, and the
+    answer that says why is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = False
+
+        async def receive_and_note() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived = not message.get("more_body", False)
+            return message
+
+        async def send_and_wait(message: Message) -> None:
+            if message["type"] != "http.response.body" or message.get("more_body", False):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while not arrived:
+                        await receive_and_note()
+            await send({"type": "http.response.body", "body": b""})
+
+        await self.app(scope, *((receive_and_note, send_and_wait) if scope["type"] == "http" else (receive, send)))
+
+
 def _error(_: Request | None, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         error = RefusedError(
@@ -280,6 +315,7 @@ def make_app(
             Route("/health", health),
         ],
         middleware=[
+            Middleware(Linger),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             *([Middleware(KeyCheck, key=api_key)] if api_key else []),
         ],

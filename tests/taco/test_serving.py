@@ -551,6 +551,17 @@ def test_a_body_in_chunks_is_bounded_and_a_slow_one_not_waited_for(refusing: Ser
         assert link.recv(100).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize(("kind", "status"), [("application/json", 413), ("text/plain", 415)])
+def test_who_is_refused_while_sending_can_send_all_and_read_why(refusing: Served, kind: str, status: int) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: %s\r\n"
+    with connected(refusing) as link:
+        link.sendall(head % kind.encode() + b"Content-Length: 9000000\r\n\r\n")
+        for _ in range(9):
+            link.sendall(b" " * 1_000_000)
+            time.sleep(0.01)
+        assert link.recv(100).startswith(b"HTTP/1.1 %d" % status)
+
+
 def test_what_changes_nothing_is_taken() -> None:
     plain = {"n": 1, "temperature": 0.0, "tools": [], "response_format": {"type": "text"}, "user": "me", "seed": 7, "top_p": 1}
     with serving(ScriptedModel(["yes"])) as served:
