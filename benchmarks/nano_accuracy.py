@@ -45,7 +45,7 @@ def oracle_ocr(folder: Path) -> Tool:
     for line in (folder / ANNOTATIONS_FILE).read_text().splitlines():
         record = json.loads(line)
         rows = rows_of(PriceScene.model_validate(record["annotation"]))
-        texts[Path(record["image"]).stem] = "\n".join(" ".join(part.text for part in row) for row in rows)
+        texts[Path(record["images"][0]).stem] = "\n".join(" ".join(part.text for part in row) for row in rows)
 
     def read(image: Image.Image, boxes: bool = False) -> dict[str, Any]:
         return {"text": texts[pixel_hash(image)]}

@@ -68,8 +68,9 @@ def generate(
         bool, typer.Option("--tasks-only", help="Tasks for evaluation, unfiltered, with the scenes' annotations.")
     ] = False,
     min_items: Annotated[int, typer.Option(help="Fewest items of a scene.")] = 2,
-    max_items: Annotated[int, typer.Option(help="Most items of a scene, up to 8.")] = 8,
+    max_items: Annotated[int, typer.Option(help="Most items of a scene; by default as many as the family can have.")] = 0,
     questions_per_scene: Annotated[int, typer.Option(help="At most so many, of different types.")] = 4,
+    multiple_choice: Annotated[float, typer.Option(help="Share of questions that come with options.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Makes traces: scenes, questions about them, and the steps to the answer."""
@@ -86,6 +87,7 @@ def generate(
             types=tuple(name.strip() for name in types.split(",")) if types else None,
             direct=direct,
             questions_per_scene=questions_per_scene,
+            multiple_choice=multiple_choice,
             tasks_only=tasks_only,
         )
         result = _with_progress(recipe, n, out, workers)

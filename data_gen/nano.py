@@ -26,7 +26,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from taco.data_gen.nano_tower import SCENES, STEPS, teach_to_see
-from taco.data_gen.pipeline import stream_traces
+from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.data_gen.programs.prices import QUESTION_TYPES
 from taco.models.record import AgentRecord
 from taco.prompts import reply_text, system_prompt
@@ -54,7 +54,7 @@ _WORD = re.compile("[A-Za-z]{2,}")
 HELD_OUT_TYPES = ("change",)
 """Never in the training, so that a LoRA adapter can be shown to learn them."""
 TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
-PIXEL_TYPES = tuple(name for name in TYPES if QUESTION_TYPES[name].program is None)
+PIXEL_TYPES = tuple(name for name in TYPES if not QUESTION_TYPES[name].plans)
 TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
 LOOK_BACK = ((1, 2, 3), (3,))
 """Of each layer, how far back its first heads look at first. The second layer's reaches, through the first, 4 to 6 places."""
@@ -217,22 +217,24 @@ def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Tra
     parts = ((POOL - pixels, TOOL_TYPES, DIRECT_QUESTIONS if direct else 4, 0), (pixels, PIXEL_TYPES, 1, 1))
     traces: list[Trace] = []
     for count, chosen, questions, which in parts:
-        stream = stream_traces(
-            2 * seed + which,
+        recipe = Recipe(
+            seed=2 * seed + which,
             min_items=low,
             max_items=high,
             types=chosen,
             direct=direct,
             questions_per_scene=questions,
-            start=number * POOL,  # every scene gives a trace or more, or nearly: pools never meet
         )
+        # Every scene gives a trace or more, or nearly: pools never meet.
+        stream = stream_traces(recipe, start=number * POOL)
         traces += itertools.islice(stream, count)
     return traces
 
 
 def eval_traces(direct: bool, count: int = EVAL_TRACES) -> list[Trace]:
     """Traces of names, layouts and fonts that are not in the training."""
-    return list(itertools.islice(stream_traces(EVAL_SEED, split="test", types=TYPES, direct=direct), count))
+    recipe = Recipe(split="test", seed=EVAL_SEED, types=TYPES, direct=direct)
+    return list(itertools.islice(stream_traces(recipe), count))
 
 
 class Journal(TrainerCallback):
@@ -282,10 +284,9 @@ def start(out: Path, *, see: bool = True) -> None:
     """Tokenizer, processor and weights in ``out/start``: random but for the tower. The same with and without ``--direct``."""
     if (out / "start" / "config.json").exists():
         return
-    traces = list(itertools.islice(stream_traces(SEED + 77, types=TYPES), 2000))
-    processor = build_processor(
-        build_tokenizer(traces + list(itertools.islice(stream_traces(SEED + 78, types=TYPES, direct=True), 50)))
-    )
+    traces = list(itertools.islice(stream_traces(Recipe(seed=SEED + 77, types=TYPES)), 2000))
+    traces += itertools.islice(stream_traces(Recipe(seed=SEED + 78, types=TYPES, direct=True)), 50)
+    processor = build_processor(build_tokenizer(traces))
     model = build_model(processor)
     if see:
         print(json.dumps({"seen": teach_to_see(model, processor, out=str(out / "tower"))}), flush=True)

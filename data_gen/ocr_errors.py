@@ -11,12 +11,15 @@ row of the table; spaces vanish; a row's pieces break into lines of their own or
 
 import functools
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from taco.data_gen.scenes.scene import PriceScene, TextLine
+from taco.tools.ocr import Region
 
 FILE = Path(__file__).with_name("ocr_errors.json")
 
@@ -50,6 +53,7 @@ class OcrErrors(BaseModel):
         dropped_space: A space within a text vanishes, by the character behind it ("" for any other).
         characters: What a character is read as ("" for nothing, "" as key for any other character), each with its rate.
         severity: Factors of the scenes' rates, mean 1, one drawn per scene.
+        small: Heights of a text in pixels, ascending, and the factor on all rates at each; between them it is interpolated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +68,7 @@ class OcrErrors(BaseModel):
     dropped_space: dict[str, Rate]
     characters: dict[str, dict[str, Rate]]
     severity: tuple[float, ...] = Field(min_length=1)
+    small: tuple[tuple[float, float], ...] = ((4.0, 100.0), (7.0, 20.0), (10.0, 3.0), (13.0, 1.0))
 
     @classmethod
     def load(cls, path: Path = FILE) -> "OcrErrors":
@@ -87,6 +92,28 @@ class OcrErrors(BaseModel):
             else:
                 lines.append(("" if rng.random() < self.glued * severity else " ").join(pieces))
         return "\n".join(lines)
+
+    def regions(self, lines: Sequence[TextLine], size: tuple[int, int], rng: random.Random) -> list[Region]:
+        """Pieces of text as an engine would find them in an image of `size` (width, height): none that is too small to read.
+
+        Numbers count as prices do. The rates of rows (broken, merged, glued) do not apply: the tool's own reading order follows.
+        """
+        severity = rng.choice(self.severity)
+        found = []
+        for line in lines:
+            left, top, right, bottom = line.bbox
+            hardness = severity * self._hardness((bottom - top) * size[1])
+            missed = self._missed(bool(re.search(r"\d", line.text)), rng, hardness)
+            text = self._misread(line.text, rng, hardness)
+            score = round(rng.uniform(0.85, 1.0), 2)
+            if not missed and text:
+                found.append(Region(text, ((left, top), (right, top), (right, bottom), (left, bottom)), score))
+        return found
+
+    def _hardness(self, height: float) -> float:
+        """The factor on all rates of a text of this height, in pixels."""
+        heights, factors = zip(*self.small, strict=True)
+        return float(np.interp(height, heights, factors))
 
     def _missed(self, is_price: bool, rng: random.Random, severity: float) -> bool:
         return rng.random() < (self.missed_price if is_price else self.missed_text) * severity

@@ -19,13 +19,14 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from taco.data_gen.families import FAMILIES, Family, Split
 from taco.data_gen.observations import ENGINE, Observations, Observer, direct_toolbox, make_observer
 from taco.data_gen.ocr_errors import OcrErrors
-from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question, questions
-from taco.data_gen.scenes import prices
-from taco.data_gen.scenes.scene import PriceScene, Scene
+from taco.data_gen.perception_errors import PerceptionErrors
+from taco.data_gen.programs.question import GaveUp, Program, Question, weighted_order
+from taco.data_gen.scenes.scene import Annotation, Scene
 from taco.errors import RunError
 from taco.prompts import reply_text, terminated
 from taco.tools.images import ImageStore
@@ -39,38 +40,64 @@ REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE = "rejected.jsonl", "tasks.jsonl", "
 BARREN = 200
 """Scenes in a row that may come to nothing before a run is given up."""
 
-Family = Literal["prices"]
-Split = Literal["train", "test"]
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of each scene number. `types`: None for all of the family.
+    """What is made of each scene number.
+
+    Attributes:
+        family: The kind of scenes, see `taco.data_gen.families`.
+        split: ``train`` never has what is held out for ``test`` (names, layouts, fonts ...).
+        seed: Equal seeds and settings give equal traces.
+        observations: ``simulated`` (fast) or ``real``.
+        min_items: Fewest items of a scene.
+        max_items: Most items of a scene; few make easy scenes. 0: as many as the family can have.
+        types: Question types; None for all of the family.
+        direct: One Terminate step with the annotated answer instead of the steps with tools.
+        questions_per_scene: At most so many, of different types.
+        multiple_choice: Share of questions that come with options.
+        tasks_only: Tasks for evaluation in place of traces, never filtered.
 
     Raises:
-        ValueError: If a number is out of range or a type is unknown.
+        ValueError: If a number is out of range, or a family or type is unknown.
     """
 
-    family: Family = "prices"
+    family: str = "prices"
     split: Split = "train"
     seed: int = 0
     observations: Observations = "simulated"
     min_items: int = 2
-    max_items: int = 8
+    max_items: int = 0
     types: tuple[str, ...] | None = None
     direct: bool = False
     questions_per_scene: int = 4
+    multiple_choice: float = 0.0
     tasks_only: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_items <= self.max_items <= 8:
-            raise ValueError(f"1 <= min_items <= max_items <= 8 is needed; got {self.min_items} and {self.max_items}.")
+        if self.family not in FAMILIES:
+            raise ValueError(f"There is no family {self.family!r}; there are: {', '.join(FAMILIES)}.")
+        least, most = self.kind.items
+        if not least <= self.min_items <= self.items[1] <= most:
+            wanted = f"{least} <= min_items <= max_items <= {most} is needed for {self.family}"
+            raise ValueError(f"{wanted}; got {self.min_items} and {self.max_items}.")
         if self.questions_per_scene < 1:
             raise ValueError(f"questions_per_scene is at least 1; got {self.questions_per_scene}.")
-        unknown = sorted(set(self.types or ()) - set(QUESTION_TYPES))
+        if not 0 <= self.multiple_choice <= 1:
+            raise ValueError(f"multiple_choice is a share between 0 and 1; got {self.multiple_choice}.")
+        unknown = sorted(set(self.types or ()) - set(self.kind.types))
         if unknown or self.types == ():
-            known = ", ".join(QUESTION_TYPES)
+            known = ", ".join(self.kind.types)
             raise ValueError(f"There is no question type {', '.join(unknown) or '(none given)'}; there are: {known}.")
+
+    @property
+    def kind(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def items(self) -> tuple[int, int]:
+        """Fewest and most items of a scene."""
+        return self.min_items, self.max_items or self.kind.items[1]
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Rejected:
 class Candidates:
     """All that one scene number gives: its tasks, never filtered; and, unless only they are wanted, what became of each."""
 
-    annotation: PriceScene
+    annotation: Annotation
     store: ImageStore
     tasks: tuple[Task, ...]
     outcomes: tuple[Trace | Rejected, ...]
@@ -96,44 +123,14 @@ class Candidates:
         return [outcome for outcome in self.outcomes if isinstance(outcome, Trace)]
 
 
-def stream_traces(
-    seed: int,
-    *,
-    family: Family = "prices",
-    split: Split = "train",
-    observations: Observations = "simulated",
-    min_items: int = 2,
-    max_items: int = 8,
-    types: Sequence[str] | None = None,
-    direct: bool = False,
-    questions_per_scene: int = 4,
-    start: int = 0,
-    step: int = 1,
-) -> Iterator[Trace]:
+def stream_traces(recipe: Recipe, *, start: int = 0, step: int = 1) -> Iterator[Trace]:
     """Endless traces, made on the fly, pixels in ``trace.store``: scenes start, start + step, start + 2 step ...
 
     Args:
-        seed: Equal seeds and settings give equal traces. Workers share one with ``start=worker, step=workers``.
-        family: The kind of scenes.
-        split: ``train`` never has the names, layouts and fonts that are held out for ``test``.
-        observations: ``simulated`` (fast) or ``real``.
-        min_items: Fewest items of a scene.
-        max_items: Most items of a scene; few make easy scenes.
-        types: Question types; None for all.
-        direct: One Terminate step with the annotated answer instead of the steps with tools.
-        questions_per_scene: At most so many, of different types.
+        recipe: What to make. Workers share one with ``start=worker, step=workers``.
         start: First scene number.
         step: From one scene number to the next.
-
-    Raises:
-        ValueError: If a setting is out of range or a type is unknown; at the call, not at the first trace.
     """
-    chosen = tuple(types) if types is not None else None
-    recipe = Recipe(family, split, seed, observations, min_items, max_items, chosen, direct, questions_per_scene)
-    return _stream(recipe, start, step)
-
-
-def _stream(recipe: Recipe, start: int, step: int) -> Iterator[Trace]:
     made = (candidates(recipe, number, _observer(recipe.observations)) for number in itertools.count(start, step))
     for scene in _fruitful(made):
         yield from scene.traces
@@ -142,25 +139,37 @@ def _stream(recipe: Recipe, start: int, step: int) -> Iterator[Trace]:
 def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
     """Everything that one scene number gives: the tasks, and what became of each."""
     scene, asked = ask_scene(recipe, number)
-    store = ImageStore([scene.image])
-    tasks = _tasks(recipe, number, asked, f"{IMAGES_DIR}/{store.sha256('image-0')}.png")
+    store = ImageStore(scene.images)
+    tasks = _tasks(recipe, number, asked, tuple(f"{IMAGES_DIR}/{store.sha256(name)}.png" for name in store))
     if recipe.tasks_only:
         return Candidates(scene.annotation, store, tasks, ())
-    toolbox = direct_toolbox() if recipe.direct else observer.look(scene, rng_for(recipe, number, "observations"))
+    toolbox = direct_toolbox()
+    if not recipe.direct:
+        toolbox = observer.look(scene, recipe.kind.tools, rng_for(recipe, number, "observations"))
     records = tuple(ToolRecord(name=tool.name, backend=tool.backend) for tool in toolbox)
-    outcomes = tuple(
-        _outcome(question, task, recipe.direct, store, toolbox, records) for question, task in zip(asked, tasks, strict=True)
-    )
-    return Candidates(scene.annotation, store, tasks, outcomes)
+    outcomes = []
+    for index, (question, task) in enumerate(zip(asked, tasks, strict=True)):
+        program = question.direct() if recipe.direct else question.program(rng_for(recipe, number, f"program {index}"))
+        outcomes.append(_outcome(question, program, task, store, toolbox, records))
+    return Candidates(scene.annotation, store, tasks, tuple(outcomes))
 
 
 def ask_scene(recipe: Recipe, number: int) -> tuple[Scene, list[Question]]:
     """The scene of a number and its questions."""
-    scene = prices.render(
-        rng_for(recipe, number, "scene"), split=recipe.split, max_items=recipe.max_items, min_items=recipe.min_items
-    )
-    kinds = [kind for kind in QUESTION_TYPES if recipe.types is None or kind in recipe.types]
-    return scene, questions(rng_for(recipe, number, "questions"), scene.annotation, recipe.questions_per_scene, kinds)
+    scene = recipe.kind.render(rng_for(recipe, number, "scene"), recipe.split, recipe.items)
+    return scene, _questions(recipe, number, scene.annotation)
+
+
+def _questions(recipe: Recipe, number: int, annotation: Annotation) -> list[Question]:
+    """Questions of different types, the types drawn by their weights."""
+    rng, choosing = rng_for(recipe, number, "questions"), rng_for(recipe, number, "choices")
+    weights = {name: kind.weight for name, kind in recipe.kind.types.items() if recipe.types is None or name in recipe.types}
+    asked: list[Question] = []
+    for name in weighted_order(rng, weights):
+        question = recipe.kind.ask(rng, annotation, name) if len(asked) < recipe.questions_per_scene else None
+        if question is not None:
+            asked.append(question.with_choices(choosing) if choosing.random() < recipe.multiple_choice else question)
+    return asked
 
 
 def rng_for(recipe: Recipe, number: int, purpose: str) -> random.Random:
@@ -169,13 +178,14 @@ def rng_for(recipe: Recipe, number: int, purpose: str) -> random.Random:
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
 
 
-def _tasks(recipe: Recipe, number: int, asked: Sequence[Question], image: str) -> tuple[Task, ...]:
+def _tasks(recipe: Recipe, number: int, asked: Sequence[Question], images: tuple[str, ...]) -> tuple[Task, ...]:
     return tuple(
         Task(
             id=f"{recipe.family}-{recipe.split}-{recipe.seed}-{number:06d}-{index}",
             question=question.text,
-            images=(image,),
+            images=images,
             answer=question.answer,
+            choices=question.choices,
             source=f"{recipe.family}/{question.type}",
         )
         for index, question in enumerate(asked)
@@ -183,22 +193,21 @@ def _tasks(recipe: Recipe, number: int, asked: Sequence[Question], image: str) -
 
 
 def _outcome(
-    question: Question, task: Task, direct: bool, store: ImageStore, toolbox: Toolbox, records: tuple[ToolRecord, ...]
+    question: Question, program: Program, task: Task, store: ImageStore, toolbox: Toolbox, records: tuple[ToolRecord, ...]
 ) -> Trace | Rejected:
+    images = store.copy()
     try:
-        steps = play(question, direct, store.copy(), toolbox)
+        steps = play(program, images, toolbox)
     except GaveUp as problem:
         return Rejected(task.id, task.source, str(problem))
     answer = terminated(steps[-1])
     if answer is None or not question.accepts(answer):
         return Rejected(task.id, task.source, "another answer than the annotated one")
-    trace = Trace(task=task, tools=records, steps=steps, answer=answer, stop_reason="answered")
-    return trace.with_store(store)
+    return Trace(task=task, tools=records, steps=steps, answer=answer, stop_reason="answered").with_store(images)
 
 
-def play(question: Question, direct: bool, store: ImageStore, toolbox: Toolbox) -> tuple[Step, ...]:
-    """Run a question's program against tools. Raises GaveUp."""
-    program = question.direct() if direct else question.program()
+def play(program: Program, store: ImageStore, toolbox: Toolbox) -> tuple[Step, ...]:
+    """Run a program against tools; images that they make are added to the store. Raises GaveUp."""
     steps: list[Step] = []
     try:
         thought, actions = next(program)
@@ -287,9 +296,10 @@ def _write(out: Path, made: Candidates, wanted: int) -> int:
         return _write_outcomes(out, made.outcomes, wanted)
     tasks = made.tasks[:wanted]
     if tasks:
-        image = tasks[0].images[0]
-        save_image(made.store["image-0"], out / image)
-        append_line(out / ANNOTATIONS_FILE, json.dumps({"image": image, "annotation": made.annotation.model_dump(mode="json")}))
+        for name, image in zip(made.store, tasks[0].images, strict=True):
+            save_image(made.store[name], out / image)
+        line = {"images": tasks[0].images, "annotation": made.annotation.model_dump(mode="json")}
+        append_line(out / ANNOTATIONS_FILE, json.dumps(line))
     for task in tasks:
         append_line(out / TASKS_FILE, task.model_dump_json())
     return len(tasks)
@@ -312,7 +322,8 @@ def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
     """All that the bytes of a folder depend on."""
     settings = {"n": n, **asdict(recipe)}
     if recipe.observations == "simulated":
-        settings["ocr_errors"] = hashlib.sha256(OcrErrors.load().model_dump_json().encode()).hexdigest()[:16]
+        errors = OcrErrors.load().model_dump_json() + PerceptionErrors.load().model_dump_json()
+        settings["error_models"] = hashlib.sha256(errors.encode()).hexdigest()[:16]
     else:
         settings["ocr"] = make_ocr(ENGINE).backend
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

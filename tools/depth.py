@@ -63,8 +63,12 @@ def EstimateObjectDepth(
     """
     found = locate(image, [object])
     if not found:
-        raise ToolError(f"No {object!r} was found in the image. Describe it otherwise, or give its box to EstimateRegionDepth.")
+        raise ToolError(not_found(object))
     return {"depth": region_depth(image, max(found, key=lambda region: region.score).bbox)}
+
+
+def not_found(name: str) -> str:
+    return f"No {name!r} was found in the image. Describe it otherwise, or give its box to EstimateRegionDepth."
 
 
 def region_depth(image: Image.Image, bbox: list[float]) -> float:

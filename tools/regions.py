@@ -131,10 +131,11 @@ def _crop(image: Image.Image, bbox: list[float]) -> Image.Image:
     whole_pixels_of(image, bbox)
     marked = image.copy()
     draw_box(marked, bbox)
-    return marked.crop(pixels_of(image, _with_margin(bbox)))
+    return marked.crop(pixels_of(image, with_margin(bbox)))
 
 
-def _with_margin(bbox: list[float]) -> list[float]:
+def with_margin(bbox: list[float]) -> list[float]:
+    """The box that Crop and ZoomIn cut out: MARGIN larger about its centre, inside the image."""
     left, top, right, bottom = bbox
     x, y = (right - left) * MARGIN / 2, (bottom - top) * MARGIN / 2
     return [max(0.0, left - x), max(0.0, top - y), min(1.0, right + x), min(1.0, bottom + y)]

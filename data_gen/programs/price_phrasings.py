@@ -3,13 +3,8 @@
     >>> phrase(random.Random(0), PHRASINGS["price_of"], {"item": "Tea"})
     'What does Tea cost?'
 
-``(a|b|)`` is a choice, ``{item}`` a parameter. ``{item}`` of a difference is the dearer one.
+``{item}`` of a difference is the dearer one.
 """
-
-import math
-import random
-import re
-from collections.abc import Mapping
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "price_of": (
@@ -104,17 +99,3 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "Do you see a (highlighted|marked) row?",
     ),
 }
-
-_CHOICE = re.compile(r"\(([^()]*)\)")
-
-
-def phrase(rng: random.Random, grammar: tuple[str, ...], parameters: Mapping[str, str]) -> str:
-    """One wording, with the parameters put in. Every wording of the grammar is equally likely."""
-    template = rng.choices(grammar, [wordings(template) for template in grammar])[0]
-    text = _CHOICE.sub(lambda match: rng.choice(match[1].split("|")), template)
-    return re.sub(r"\{(\w+)\}", lambda match: parameters[match[1]], text)
-
-
-def wordings(template: str) -> int:
-    """How many wordings a template has."""
-    return math.prod(len(match[1].split("|")) for match in _CHOICE.finditer(template))

@@ -80,7 +80,7 @@ def render(rng: random.Random, *, split: Literal["train", "test"] = "train", max
         title=plan.title,
         lines=tuple(TextLine(text=text, bbox=where(box)) for text, box in canvas.written),
     )
-    return Scene(image, annotation)
+    return Scene((image,), annotation)
 
 
 def _choose(rng: random.Random, every: tuple[str, ...], held_out: tuple[str, ...], split: Split) -> str:

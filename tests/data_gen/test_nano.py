@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taco.data_gen import nano
-from taco.data_gen.pipeline import stream_traces
+from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.models import load_model
 from taco.prompts import conversation
 from taco.tools import Toolbox, all_tools
@@ -23,7 +23,7 @@ from taco.xgenmm import XGenMMProcessor
 
 @functools.cache
 def sample() -> tuple[Trace, ...]:
-    return tuple(itertools.islice(stream_traces(5), 60))
+    return tuple(itertools.islice(stream_traces(Recipe(seed=5)), 60))
 
 
 @functools.cache

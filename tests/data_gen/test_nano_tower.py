@@ -8,7 +8,7 @@ import torch
 
 from taco.data_gen import nano
 from taco.data_gen.nano_tower import ROWS, Views, facts_of, map_of, teach_to_see
-from taco.data_gen.pipeline import stream_traces
+from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.data_gen.scenes import prices
 from taco.data_gen.scenes.colours import COLOURS
 from taco.xgenmm import XGenMMProcessor
@@ -16,7 +16,7 @@ from taco.xgenmm import XGenMMProcessor
 
 @functools.cache
 def made_processor() -> XGenMMProcessor:
-    return nano.build_processor(nano.build_tokenizer(list(itertools.islice(stream_traces(5), 12))))
+    return nano.build_processor(nano.build_tokenizer(list(itertools.islice(stream_traces(Recipe(seed=5)), 12))))
 
 
 def test_facts_and_map_say_what_the_annotation_says() -> None:

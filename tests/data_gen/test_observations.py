@@ -14,6 +14,7 @@ from taco.tools import ocr
 from taco.tools.action import Action
 from taco.tools.images import ImageStore
 from taco.tools.ocr import Region
+from taco.tools.toolbox import Toolbox
 
 FAULTLESS = OcrErrors(
     engine="none 1.0", missed_price=0, missed_text=0, broken_row=0, merged_rows=0, glued=0, dropped_space={}, characters={},
@@ -118,7 +119,7 @@ def test_the_packaged_rates_were_fitted_to_the_engine() -> None:
 
 
 def test_a_simulated_ocr_looks_like_the_real_one() -> None:
-    real, simulated = Real().tools, Simulated().tools
+    real, simulated = Toolbox(Real().tools), Toolbox(Simulated().tools)
     assert real.schemas() == simulated.schemas()
     assert simulated["OCR"].backend == f"simulated {OcrErrors.load().engine}"
     assert simulated["OCR"].backend == f"simulated {real['OCR'].backend}"
@@ -138,19 +139,19 @@ def test_real_texts_do_not_depend_on_the_environment(wanted: str | None, monkeyp
     else:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     ocr._reader.cache_clear()
-    Real().tools.execute(Action(name="OCR", arguments={"image": "image-0"}), ImageStore([Image.new("RGB", (9, 9))]))
+    Toolbox(Real().tools).execute(Action(name="OCR", arguments={"image": "image-0"}), ImageStore([Image.new("RGB", (9, 9))]))
     ocr._reader.cache_clear()
     assert threads == [1]
 
 
-def test_a_simulated_ocr_has_no_boxes_and_says_so() -> None:
+def test_a_simulated_ocr_reads_the_scene_with_and_without_boxes() -> None:
     image = Image.new("RGB", (400, 400))
-    toolbox = Simulated(FAULTLESS).look(Scene(image, SCENE), random.Random(0))
+    toolbox = Simulated(FAULTLESS).look(Scene((image,), SCENE), ["OCR"], random.Random(0))
     arguments = {"image": "image-0"}
     assert toolbox.execute(Action(name="OCR", arguments=arguments), ImageStore([image])).content == {"text": TEXT}
-    refused = toolbox.execute(Action(name="OCR", arguments={**arguments, "boxes": True}), ImageStore([image]))
-    assert refused.error
-    assert "without boxes" in refused.error
+    boxed = toolbox.execute(Action(name="OCR", arguments={**arguments, "boxes": True}), ImageStore([image])).content or {}
+    assert boxed["text"] == TEXT
+    assert [region["bbox"] for region in boxed["regions"]] == [[round(side, 3) for side in line.bbox] for line in SCENE.lines]
 
 
 def test_rows_follow_the_items_also_where_the_board_is_tilted() -> None:

@@ -40,7 +40,7 @@ def whole(tmp_path: Path) -> Path:
 
 def test_the_stream_is_the_same_each_time_and_its_parts_make_up_the_whole() -> None:
     def lines(start: int, step: int, count: int) -> list[str]:
-        stream = stream_traces(4, max_items=3, start=start, step=step)
+        stream = stream_traces(Recipe(seed=4, max_items=3), start=start, step=step)
         return [trace.to_json() for trace in itertools.islice(stream, count)]
 
     whole = lines(0, 1, 12)
@@ -50,7 +50,7 @@ def test_the_stream_is_the_same_each_time_and_its_parts_make_up_the_whole() -> N
 
 def test_other_seeds_and_splits_give_other_traces() -> None:
     def first(seed: int, split: pipeline.Split) -> str:
-        return next(stream_traces(seed, split=split, max_items=2)).model_dump_json(exclude={"task": {"id"}})
+        return next(stream_traces(Recipe(seed=seed, split=split, max_items=2))).model_dump_json(exclude={"task": {"id"}})
 
     assert len({first(1, "train"), first(2, "train"), first(1, "test")}) == 3
 
@@ -169,7 +169,7 @@ def test_direct_traces_have_one_step_with_the_annotated_answer() -> None:
 
 
 def test_simulated_observations_are_marked() -> None:
-    [trace] = itertools.islice(stream_traces(0, types=["price_of"], max_items=2), 1)
+    [trace] = itertools.islice(stream_traces(Recipe(types=("price_of",), max_items=2)), 1)
     assert {tool.name: tool.backend for tool in trace.tools}["OCR"].startswith("simulated rapidocr")
 
 
@@ -182,14 +182,14 @@ def test_tasks_are_never_filtered_and_come_with_annotations(tmp_path: Path) -> N
     asked = [task for number in range(4) for task in candidates(recipe, number, Simulated(UNREADABLE)).tasks]
     assert [task.id for task in tasks] == [task.id for task in asked][:N]
     annotations = [json.loads(line) for line in (tmp_path / "annotations.jsonl").read_text().splitlines()]
-    assert {line["image"] for line in annotations} == {f"images/{Path(task.images[0]).name}" for task in tasks}
+    assert {image for line in annotations for image in line["images"]} == {f"images/{Path(task.images[0]).name}" for task in tasks}
     assert all(line["annotation"]["items"] for line in annotations)
 
 
 def test_a_run_that_comes_to_nothing_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pipeline, "BARREN", 3)
     with pytest.raises(RuntimeError, match="3 scenes in a row gave no trace"):
-        next(stream_traces(0, types=["difference"], min_items=1, max_items=1))
+        next(stream_traces(Recipe(types=("difference",), min_items=1, max_items=1)))
     silent = UNREADABLE.model_copy(update={"missed_price": 1.0})
     monkeypatch.setattr(pipeline, "_observer", lambda observations: Simulated(silent))
     with pytest.raises(RuntimeError, match="no price was read"):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from taco.agent import Agent
 from taco.cli import app
-from taco.data_gen.pipeline import stream_traces
+from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.diagnosis import Diagnosis, diagnose, diagnose_all
 from taco.models import ScriptedModel
 from taco.parser import parse_reply
@@ -26,7 +26,7 @@ TRACES = 40
 
 @pytest.fixture(scope="module")
 def clean() -> list[Trace]:
-    return list(itertools.islice(stream_traces(11, questions_per_scene=2), TRACES))
+    return list(itertools.islice(stream_traces(Recipe(seed=11, questions_per_scene=2)), TRACES))
 
 
 def actions_of(trace: Trace) -> list[Action]:

@@ -16,11 +16,14 @@ from taco.data_gen.observations import Simulated, make_observer
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.pipeline import Candidates, Recipe, Rejected, candidates, play
 from taco.data_gen.programs import prices
-from taco.data_gen.programs.price_phrasings import PHRASINGS, phrase, wordings
-from taco.data_gen.programs.prices import QUESTION_TYPES, GaveUp, Question
-from taco.data_gen.scenes.scene import PriceScene
+from taco.data_gen.programs.price_phrasings import PHRASINGS
+from taco.data_gen.programs.prices import QUESTION_TYPES
+from taco.data_gen.programs.question import Asked, GaveUp, Question, phrase, wordings
+from taco.data_gen.scenes.scene import PriceScene, Scene
 from taco.prompts import terminated
+from taco.tools.calculator import Calculate
 from taco.tools.images import ImageStore
+from taco.tools.terminate import Terminate
 from taco.tools.tool import Tool, tool
 from taco.tools.toolbox import Toolbox
 
@@ -49,9 +52,7 @@ def disagreements(checker: SimpleNamespace, scenes: list[PriceScene], rounds: in
     """Questions of all types about the scenes to which the checker has another answer."""
     rng = random.Random(5)
     asked = [
-        (scene, question)
-        for scene in scenes * rounds
-        for question in prices.questions(rng, scene, len(QUESTION_TYPES), list(QUESTION_TYPES))
+        (scene, question) for scene in scenes * rounds for kind in QUESTION_TYPES if (question := prices.ask(rng, scene, kind))
     ]
     assert {question.type for _, question in asked} == set(QUESTION_TYPES)
     assert len(asked) > 300
@@ -72,22 +73,22 @@ def test_it_agrees_with_the_answer_of_every_trace_that_was_kept(checker: SimpleN
         assert checker.agrees(checker.right_answer(scene, trace.task.question), trace.answer), trace.task
 
 
-def one_too_few(rng: random.Random, scene: PriceScene) -> prices.Asked | None:
+def one_too_few(rng: random.Random, scene: PriceScene) -> Asked | None:
     asked = RIGHT["price_of_n"].choose(rng, scene)
-    return asked and ({**asked[0], "count": asked[0]["count"] - 1}, asked[1])
+    return asked and dataclasses.replace(asked, parameters={**asked.parameters, "count": asked.parameters["count"] - 1})
 
 
-def counted_from_zero(rng: random.Random, scene: PriceScene) -> prices.Asked | None:
-    return None if scene.highlighted is None else ({}, str(scene.highlighted))
+def counted_from_zero(rng: random.Random, scene: PriceScene) -> Asked | None:
+    return None if scene.highlighted is None else Asked({}, str(scene.highlighted))
 
 
-def without_the_first(rng: random.Random, scene: PriceScene) -> prices.Asked | None:
-    return {}, str(sum(Decimal(item.price) for item in scene.items[1:]))
+def without_the_first(rng: random.Random, scene: PriceScene) -> Asked | None:
+    return Asked({}, str(sum(Decimal(item.price) for item in scene.items[1:])))
 
 
-def swapped(rng: random.Random, scene: PriceScene) -> prices.Asked | None:
+def swapped(rng: random.Random, scene: PriceScene) -> Asked | None:
     asked = RIGHT["difference"].choose(rng, scene)
-    return asked and ({"item": asked[0]["other"], "other": asked[0]["item"]}, asked[1])
+    return asked and dataclasses.replace(asked, parameters={"item": asked.parameters["other"], "other": asked.parameters["item"]})
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_a_wrong_answer_function_turns_the_checker_red(
 
 @pytest.mark.parametrize(("kind", "right"), [("cheapest", "dearest"), ("total_of_two", "difference")])
 def test_a_wrong_program_gives_no_traces(kind: str, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = dataclasses.replace(RIGHT[kind], program=RIGHT[right].program)
+    wrong = dataclasses.replace(RIGHT[kind], plans=RIGHT[right].plans)
     monkeypatch.setitem(QUESTION_TYPES, kind, wrong)
     observer = make_observer("simulated")
     recipe = dataclasses.replace(ALL_TYPES, types=(kind,))
@@ -157,8 +158,8 @@ def question_about(scene: PriceScene, kind: str) -> Question:
 
 def run(question: Question, text: str) -> list[tuple[str, list[str]]]:
     """The thoughts and arguments of a question's program where OCR says ``text``."""
-    ocr = Simulated()
-    steps = play(question, False, ImageStore([Image.new("RGB", (4, 4))]), Toolbox([says(text), *list(ocr.tools)[1:]]))
+    program = question.program(random.Random(0))
+    steps = play(program, ImageStore([Image.new("RGB", (4, 4))]), Toolbox([says(text), Calculate, Terminate]))
     return [(step.thought, [str(value) for value in step.actions[0].arguments.values()]) for step in steps]
 
 
@@ -194,7 +195,9 @@ def test_where_ocr_errs_the_candidate_is_rejected_and_no_thought_holds_the_annot
         assert [type(outcome) for outcome in made.outcomes] == [Rejected] * 3
         for kind in recipe.types or ():
             question = question_about(made.annotation, kind)
-            steps = play(question, False, made.store.copy(), observer.tools)
+            scene = Scene((made.store["image-0"],), made.annotation)
+            toolbox = observer.look(scene, recipe.kind.tools, random.Random(0))
+            steps = play(question.program(random.Random(0)), made.store.copy(), toolbox)
             assert terminated(steps[-1]) != question.answer
             thoughts = [step.thought.removeprefix(question.sighting) for step in steps]
             assert not any(question.answer in thought.rstrip(".").split() for thought in thoughts)
