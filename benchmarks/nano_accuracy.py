@@ -16,9 +16,10 @@ from PIL import Image
 from rich.progress import track
 
 from taco.agent import Agent
+from taco.data_gen.generation import ANNOTATIONS_FILE, TASKS_FILE, generate
 from taco.data_gen.nano import PIXEL_TYPES, TYPES
 from taco.data_gen.ocr_errors import rows_of
-from taco.data_gen.pipeline import ANNOTATIONS_FILE, TASKS_FILE, Recipe, generate
+from taco.data_gen.pipeline import Recipe
 from taco.data_gen.scenes.scene import PriceScene
 from taco.evaluation import evaluate
 from taco.evaluation.running import run_tasks, unfinished

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from taco.console import progress
-from taco.data_gen.pipeline import Recipe, ask_scene, generate
+from taco.data_gen.generation import generate
+from taco.data_gen.pipeline import Recipe, ask_scene
 from taco.trace import Trace, read_traces
 
 CHECKER = Path(__file__).parents[1] / "tests" / "data_gen" / "checker.py"

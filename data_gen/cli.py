@@ -3,31 +3,32 @@
 $ taco-data generate --family prices --n 1000 --seed 1 --observations simulated --workers 2 --out data/prices
 """
 
+import itertools
 import json
 import random
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from taco.console import FAILED, plain_errors, progress
+from taco.console import plain_errors, progress
+from taco.data_gen.cli_annotate import annotate
+from taco.data_gen.cli_exchange import export, import_traces
+from taco.data_gen.cli_select import filter_traces, mix, stats
+from taco.data_gen.cli_teach import teach
+from taco.data_gen.cli_verify import verify
 
 if TYPE_CHECKING:
-    from taco.data_gen.pipeline import Recipe, Report
+    from taco.data_gen.generation import Report
 
 app = typer.Typer(
     name="taco-data",
-    help="Makes traces from rendered scenes, and checks them.",
+    help="Makes, verifies, filters and mixes traces.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-
-class FamilyName(StrEnum):
-    prices = "prices"
 
 
 class SplitName(StrEnum):
@@ -40,7 +41,17 @@ class ObservationsName(StrEnum):
     simulated = "simulated"
 
 
-Family = Annotated[FamilyName, typer.Option(help="The kind of scenes.")]
+class EngineName(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+FAMILIES = ("prices", "equations", "objects")
+"""Those of `taco.data_gen.families`, which takes too long to import for a help text."""
+
+
+Family = Annotated[str, typer.Option(help=f"The kind of scenes: {', '.join(FAMILIES)}.")]
+Scenes = Annotated[Optional[Path], typer.Option(help="A folder of annotated images (see annotate) in place of drawn ones.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal bytes.")]
 SplitOption = Annotated[SplitName, typer.Option(help="test: names, layouts and fonts that train never has.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -55,7 +66,7 @@ def main() -> None:
 def generate(
     n: Annotated[int, typer.Option("--n", min=1, help="Traces (tasks with --tasks-only) that the folder shall hold.")],
     out: Annotated[Path, typer.Option(help="The folder. The same command goes on where it was interrupted.")],
-    family: Family = FamilyName.prices,
+    family: Family = "prices",
     seed: Seed = 0,
     observations: Annotated[
         ObservationsName, typer.Option(help="real: the tools run on the images. simulated: OCR from the annotation, fast.")
@@ -71,14 +82,17 @@ def generate(
     max_items: Annotated[int, typer.Option(help="Most items of a scene; by default as many as the family can have.")] = 0,
     questions_per_scene: Annotated[int, typer.Option(help="At most so many, of different types.")] = 4,
     multiple_choice: Annotated[float, typer.Option(help="Share of questions that come with options.")] = 0.0,
+    scenes: Scenes = None,
+    engine: Annotated[EngineName, typer.Option(help="ray: on a Ray cluster.")] = EngineName.local,
     as_json: AsJson = False,
 ) -> None:
     """Makes traces: scenes, questions about them, and the steps to the answer."""
+    from taco.data_gen.generation import generate as generate_folder
     from taco.data_gen.pipeline import Recipe
 
     with plain_errors():
         recipe = Recipe(
-            family=family.value,
+            family=family,
             split=split.value,
             seed=seed,
             observations=observations.value,
@@ -88,17 +102,12 @@ def generate(
             direct=direct,
             questions_per_scene=questions_per_scene,
             multiple_choice=multiple_choice,
+            scenes=str(scenes or ""),
             tasks_only=tasks_only,
         )
-        result = _with_progress(recipe, n, out, workers)
+        with progress(n, "tasks" if tasks_only else "traces") as advance:
+            result = generate_folder(recipe, n, out, workers=workers, engine=engine.value, on_kept=advance)
     typer.echo(json.dumps({"out": str(out), **result.to_json()}) if as_json else _summary(result, out))
-
-
-def _with_progress(recipe: "Recipe", n: int, out: Path, workers: int) -> "Report":
-    from taco.data_gen.pipeline import generate
-
-    with progress(n, "tasks" if recipe.tasks_only else "traces") as advance:
-        return generate(recipe, n, out, workers=workers, on_kept=advance)
 
 
 def _summary(result: "Report", out: Path) -> str:
@@ -114,54 +123,24 @@ def _summary(result: "Report", out: Path) -> str:
 @app.command(no_args_is_help=True)
 def preview(
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    family: Family = FamilyName.prices,
+    family: Family = "prices",
     n: Annotated[int, typer.Option("--n", min=1, max=64, help="Scenes.")] = 12,
     seed: Seed = 0,
     split: SplitOption = SplitName.train,
     boxes: Annotated[bool, typer.Option("--boxes", help="Outline texts and items.")] = False,
+    scenes: Scenes = None,
 ) -> None:
     """Draws a contact sheet of scenes, and prints their questions."""
-    from taco.data_gen.pipeline import Recipe, ask_scene
+    from taco.data_gen.pipeline import Recipe, ask_scene, numbers
     from taco.data_gen.scenes.scene import contact_sheet
 
     with plain_errors():
-        recipe = Recipe(family=family.value, split=split.value, seed=seed)
-        asked = [ask_scene(recipe, number) for number in range(n)]
+        recipe = Recipe(family=family, split=split.value, seed=seed, scenes=str(scenes or ""))
+        asked = [ask_scene(recipe, number) for number in itertools.islice(numbers(recipe), n)]
         contact_sheet([scene for scene, _ in asked], boxes=boxes).save(out)
     for number, (_, questions) in enumerate(asked):
         for question in questions:
             typer.echo(f"{number:>3}  {question.type:<16} {question.text}  ->  {question.answer}")
-
-
-@app.command(no_args_is_help=True)
-def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder with traces.jsonl.")],
-    as_json: AsJson = False,
-) -> None:
-    """Runs every recorded action again and compares what comes back. Exit code 1 if a trace fails or a line is none."""
-    from taco.data_gen.verification import Verdict, verify_folder
-    from taco.trace import TRACES_FILE
-
-    counts: Counter[str] = Counter()
-    failed: list[Verdict] = []
-    file = folder / TRACES_FILE
-    total = file.read_bytes().count(b"\n") if file.is_file() else None
-    with plain_errors(), progress(total, "traces") as advance:
-        for verdict in verify_folder(folder):
-            counts[verdict.outcome] += 1
-            failed += [verdict] if verdict.failed else []
-            advance()
-    if as_json:
-        typer.echo(json.dumps({"counts": counts, "failed": [verdict.model_dump() for verdict in failed]}))
-    else:
-        for verdict in failed:
-            typer.echo(f"{verdict.id}: {verdict.failed}: {verdict.reason}")
-        said = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-        typer.echo(f"{counts.total()} traces: {said or 'there are none'}")
-        if counts["skipped execution"]:
-            typer.echo("Skipped: their observations are simulated, so they cannot be run again; their format was checked.")
-    if failed or not counts:
-        raise typer.Exit(FAILED)
 
 
 @app.command("fit-ocr")
@@ -193,3 +172,16 @@ def fit_ocr(
             (out or FILE).write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         texts = [(annotation, observation(regions)["text"]) for annotation, regions in readings]
         typer.echo(json.dumps(ocr_fitting.compare(texts, errors, random.Random(seed)), indent=1))
+
+
+for name, command in (
+    ("annotate", annotate),
+    ("teach", teach),
+    ("verify", verify),
+    ("filter", filter_traces),
+    ("mix", mix),
+    ("stats", stats),
+    ("export", export),
+    ("import", import_traces),
+):
+    app.command(name, no_args_is_help=True)(command)

@@ -12,6 +12,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from PIL import Image
+
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.scenes.scene import Scene
@@ -34,8 +36,8 @@ THREADS = 1
 class Observer(Protocol):
     """Gives the tools that look at a scene."""
 
-    def look(self, scene: Scene, names: Sequence[str], rng: random.Random) -> Toolbox:
-        """The tools of these names for one scene; valid until the next call."""
+    def look(self, scene: Scene, names: Sequence[str], rng: random.Random, images: Sequence[Image.Image] = ()) -> Toolbox:
+        """The tools of these names for one scene, whose images they will be handed; valid until the next call."""
 
 
 class Real:
@@ -48,7 +50,7 @@ class Real:
     def tools(self) -> list[Tool]:
         return list(self._tools.values())
 
-    def look(self, scene: Scene, names: Sequence[str], rng: random.Random) -> Toolbox:
+    def look(self, scene: Scene, names: Sequence[str], rng: random.Random, images: Sequence[Image.Image] = ()) -> Toolbox:
         """Raises ValueError where a tool of these names cannot run here."""
         missing = [f"{name}: {problem}" for name in names if (problem := self._tools[name].unavailable())]
         if missing:
@@ -68,8 +70,8 @@ class Simulated:
     def tools(self) -> list[Tool]:
         return list(self._tools.values())
 
-    def look(self, scene: Scene, names: Sequence[str], rng: random.Random) -> Toolbox:
-        self._simulation.begin(scene, rng)
+    def look(self, scene: Scene, names: Sequence[str], rng: random.Random, images: Sequence[Image.Image] = ()) -> Toolbox:
+        self._simulation.begin(scene, rng, images)
         return Toolbox(self._tools[name] for name in names)
 
 

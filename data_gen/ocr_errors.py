@@ -9,7 +9,6 @@ blurred one has many), and all rates are multiplied with it. Then each text is m
 row of the table; spaces vanish; a row's pieces break into lines of their own or lose the space between them; rows merge.
 """
 
-import functools
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -132,8 +131,6 @@ class OcrErrors(BaseModel):
 
     def _character(self, character: str, rng: random.Random, severity: float) -> str:
         draw = rng.random() / severity if severity else 1.0
-        if draw >= self._total(character):
-            return character
         for read, rate in self._row(character).items():
             draw -= rate
             if draw < 0:
@@ -142,13 +139,6 @@ class OcrErrors(BaseModel):
 
     def _row(self, character: str) -> Mapping[str, Rate]:
         return self.characters.get(character) or self.characters.get("", {})
-
-    def _total(self, character: str) -> Rate:
-        return self._totals.get(character, self._totals.get("", 0.0))
-
-    @functools.cached_property
-    def _totals(self) -> dict[str, Rate]:
-        return {character: sum(row.values()) for character, row in self.characters.items()}
 
 
 def rows_of(scene: PriceScene) -> list[list[TextLine]]:

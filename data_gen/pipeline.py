@@ -1,42 +1,30 @@
-"""Scenes -> questions -> traces: in memory as an endless stream, or on disk, resumable, with any number of workers.
+"""Scenes -> questions -> traces, in memory, as an endless stream. On disk: `taco.data_gen.generation`.
 
-    >>> traces = stream_traces(seed=0)                                       # endless; simulated observations
-    >>> report = generate(Recipe(seed=0), 1000, Path("out"), workers=2)      # out/traces.jsonl, out/images/, out/rejected.jsonl
+    >>> traces = stream_traces(Recipe(family="prices", seed=0))              # endless; simulated observations
 
-What scene number i of a seed gives depends on (family, split, seed, i) and the recipe alone (with real observations on the OCR
-engine, too), never on what ran before it, on the number of workers or on the environment.
+What scene number i of a seed gives depends on (family, split, seed, i) and the recipe alone (with real observations on the tools,
+too), never on what ran before it, on the number of workers or on the environment.
 """
 
-import contextlib
 import functools
 import hashlib
 import itertools
-import json
-import multiprocessing
-import os
 import random
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
+from taco.data_gen.annotations import Scenes, read_scenes
 from taco.data_gen.families import FAMILIES, Family, Split
-from taco.data_gen.observations import ENGINE, Observations, Observer, direct_toolbox, make_observer
-from taco.data_gen.ocr_errors import OcrErrors
-from taco.data_gen.perception_errors import PerceptionErrors
+from taco.data_gen.observations import Observations, Observer, direct_toolbox, make_observer
 from taco.data_gen.programs.question import GaveUp, Program, Question, weighted_order
 from taco.data_gen.scenes.scene import Annotation, Scene
 from taco.errors import RunError
 from taco.prompts import reply_text, terminated
 from taco.tools.images import ImageStore
-from taco.tools.ocr import make_ocr
-from taco.tools.tool import short
 from taco.tools.toolbox import Toolbox
-from taco.trace import IMAGES_DIR, TRACES_FILE, Step, Task, ToolRecord, Trace, append_line, save_image
+from taco.trace import IMAGES_DIR, Step, Task, ToolRecord, Trace
 
-CONFIG_FILE, PROGRESS_FILE = "config.json", "progress.jsonl"
-REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE = "rejected.jsonl", "tasks.jsonl", "annotations.jsonl"
 BARREN = 200
 """Scenes in a row that may come to nothing before a run is given up."""
 
@@ -57,6 +45,7 @@ class Recipe:
         questions_per_scene: At most so many, of different types.
         multiple_choice: Share of questions that come with options.
         tasks_only: Tasks for evaluation in place of traces, never filtered.
+        scenes: A folder of annotated images (`taco-data annotate`) in place of drawn scenes.
 
     Raises:
         ValueError: If a number is out of range, or a family or type is unknown.
@@ -73,6 +62,7 @@ class Recipe:
     questions_per_scene: int = 4
     multiple_choice: float = 0.0
     tasks_only: bool = False
+    scenes: str = ""
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -85,6 +75,9 @@ class Recipe:
             raise ValueError(f"questions_per_scene is at least 1; got {self.questions_per_scene}.")
         if not 0 <= self.multiple_choice <= 1:
             raise ValueError(f"multiple_choice is a share between 0 and 1; got {self.multiple_choice}.")
+        if self.scenes and self.kind.pick is None:
+            able = ", ".join(name for name, family in FAMILIES.items() if family.pick)
+            raise ValueError(f"{self.family} has scenes of its own; annotated images serve {able or 'no family'}.")
         unknown = sorted(set(self.types or ()) - set(self.kind.types))
         if unknown or self.types == ():
             known = ", ".join(self.kind.types)
@@ -122,6 +115,14 @@ class Candidates:
     def traces(self) -> list[Trace]:
         return [outcome for outcome in self.outcomes if isinstance(outcome, Trace)]
 
+    @property
+    def fruit(self) -> int:
+        return len(self.traces)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(outcome.reason for outcome in self.outcomes if isinstance(outcome, Rejected))
+
 
 def stream_traces(recipe: Recipe, *, start: int = 0, step: int = 1) -> Iterator[Trace]:
     """Endless traces, made on the fly, pixels in ``trace.store``: scenes start, start + step, start + 2 step ...
@@ -131,8 +132,8 @@ def stream_traces(recipe: Recipe, *, start: int = 0, step: int = 1) -> Iterator[
         start: First scene number.
         step: From one scene number to the next.
     """
-    made = (candidates(recipe, number, _observer(recipe.observations)) for number in itertools.count(start, step))
-    for scene in _fruitful(made):
+    observer = observer_of(recipe.observations)
+    for scene in fruitful(candidates(recipe, number, observer) for number in itertools.count(start, step)):
         yield from scene.traces
 
 
@@ -145,7 +146,8 @@ def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
         return Candidates(scene.annotation, store, tasks, ())
     toolbox = direct_toolbox()
     if not recipe.direct:
-        toolbox = observer.look(scene, recipe.kind.tools, rng_for(recipe, number, "observations"))
+        images = [store[name] for name in store]
+        toolbox = observer.look(scene, recipe.kind.tools, rng_for(recipe, number, "observations"), images)
     records = tuple(ToolRecord(name=tool.name, backend=tool.backend) for tool in toolbox)
     outcomes = []
     for index, (question, task) in enumerate(zip(asked, tasks, strict=True)):
@@ -156,8 +158,24 @@ def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
 
 def ask_scene(recipe: Recipe, number: int) -> tuple[Scene, list[Question]]:
     """The scene of a number and its questions."""
-    scene = recipe.kind.render(rng_for(recipe, number, "scene"), recipe.split, recipe.items)
+    rng = rng_for(recipe, number, "scene")
+    if recipe.scenes:
+        assert recipe.kind.pick is not None
+        scene = recipe.kind.pick(rng, annotated(recipe.scenes), number)
+    else:
+        scene = recipe.kind.render(rng, recipe.split, recipe.items)
     return scene, _questions(recipe, number, scene.annotation)
+
+
+@functools.cache
+def annotated(folder: str) -> Scenes:
+    """The annotated images of a folder, its index read once a process."""
+    return read_scenes(folder)
+
+
+def numbers(recipe: Recipe, start: int = 0) -> Iterable[int]:
+    """The scene numbers from ``start`` on: endless but where there are so many annotated images."""
+    return range(start, len(annotated(recipe.scenes))) if recipe.scenes else itertools.count(start)
 
 
 def _questions(recipe: Recipe, number: int, annotation: Annotation) -> list[Question]:
@@ -220,205 +238,33 @@ def play(program: Program, store: ImageStore, toolbox: Toolbox) -> tuple[Step, .
         return tuple(steps)
 
 
-# ---------------------------------------------------------------------- on disk
+class Harvest(Protocol):
+    """What a scene gave: how many traces or tasks, and why others are none."""
+
+    @property
+    def fruit(self) -> int: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
 
 
-@dataclass(frozen=True)
-class Report:
-    """What lies in a folder: counts by type, and of the rejected by type and reason."""
-
-    kept: dict[str, int]
-    rejected: dict[str, dict[str, int]]
-    scenes: int
-
-    def to_json(self) -> dict[str, Any]:
-        reasons: Counter[str] = Counter()
-        for counts in self.rejected.values():
-            reasons.update(counts)
-        return {
-            "kept": sum(self.kept.values()),
-            "rejected": reasons.total(),
-            "scenes": self.scenes,
-            "kept_by_type": self.kept,
-            "rejected_by_reason": dict(reasons),
-            "rejected_by_type": self.rejected,
-        }
+_H = TypeVar("_H", bound=Harvest)
 
 
-def generate(recipe: Recipe, n: int, out: Path, *, workers: int = 1, on_kept: Callable[[int], None] | None = None) -> Report:
-    """Write ``n`` traces (or tasks, where the recipe wants only them) into a folder; go on where an interrupted run stopped.
-
-    Args:
-        recipe: What to make.
-        n: Traces, or tasks, that the folder shall hold.
-        out: The folder. Ends with the same bytes whatever the number of workers and however often the run was interrupted.
-        workers: Processes. They are spawned: a script that calls this with more than one needs ``if __name__ == "__main__"``.
-        on_kept: Called with the number of those that the folder holds, whenever it grew.
-
-    Raises:
-        ValueError: If ``n`` or ``workers`` is below 1; if the folder was begun with another recipe, number, OCR engine or error
-            model (the difference is named), holds other files, or files of its own that cannot be read.
-        RunError: If `BARREN` scenes in a row came to nothing.
-    """
-    if n < 1 or workers < 1:
-        raise ValueError(f"At least one trace and one worker are needed; got n={n}, workers={workers}.")
-    _claim(out, _settings(recipe, n))
-    number, kept = _resume(out)
-    main = TASKS_FILE if recipe.tasks_only else TRACES_FILE
-    if on_kept:
-        on_kept(kept)
-    with contextlib.closing(_fruitful(_made(recipe, number, workers))) as scenes:
-        while kept < n:
-            kept += _write(out, next(scenes), n - kept)
-            sizes = {name: _size(out / name) for name in (main, REJECTED_FILE, ANNOTATIONS_FILE) if (out / name).exists()}
-            append_line(out / PROGRESS_FILE, json.dumps({"scene": number, "kept": kept, "bytes": sizes}))
-            number += 1
-            if on_kept:
-                on_kept(kept)
-    return report(out)
-
-
-def report(out: Path) -> Report:
-    """Count what `generate` wrote into a folder."""
-    kept: Counter[str] = Counter()
-    for name in (TRACES_FILE, TASKS_FILE):
-        kept.update(record.get("task", record)["source"] for record in _records(out / name))
-    rejected: dict[str, Counter[str]] = {}
-    for record in _records(out / REJECTED_FILE):
-        rejected.setdefault(record["source"], Counter())[record["reason"]] += 1
-    counts = {source: dict(sorted(reasons.items())) for source, reasons in sorted(rejected.items())}
-    return Report(dict(sorted(kept.items())), counts, sum(1 for _ in _records(out / PROGRESS_FILE)))
-
-
-def _write(out: Path, made: Candidates, wanted: int) -> int:
-    """Append what a scene gave, up to the last one that is wanted; returns how many were kept."""
-    if made.outcomes:
-        return _write_outcomes(out, made.outcomes, wanted)
-    tasks = made.tasks[:wanted]
-    if tasks:
-        for name, image in zip(made.store, tasks[0].images, strict=True):
-            save_image(made.store[name], out / image)
-        line = {"images": tasks[0].images, "annotation": made.annotation.model_dump(mode="json")}
-        append_line(out / ANNOTATIONS_FILE, json.dumps(line))
-    for task in tasks:
-        append_line(out / TASKS_FILE, task.model_dump_json())
-    return len(tasks)
-
-
-def _write_outcomes(out: Path, outcomes: Sequence[Trace | Rejected], wanted: int) -> int:
-    kept = 0
-    for outcome in outcomes:
-        if kept == wanted:
-            break
-        if isinstance(outcome, Trace):
-            outcome.save(out)
-            kept += 1
-        else:
-            append_line(out / REJECTED_FILE, json.dumps(asdict(outcome)))
-    return kept
-
-
-def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
-    """All that the bytes of a folder depend on."""
-    settings = {"n": n, **asdict(recipe)}
-    if recipe.observations == "simulated":
-        errors = OcrErrors.load().model_dump_json() + PerceptionErrors.load().model_dump_json()
-        settings["error_models"] = hashlib.sha256(errors.encode()).hexdigest()[:16]
-    else:
-        settings["ocr"] = make_ocr(ENGINE).backend
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder this run's own, or find that it is."""
-    file = out / CONFIG_FILE
-    if not file.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f"{out} holds something else (it has no {CONFIG_FILE}). Choose a new folder.")
-        out.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".part")
-        draft.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, file)
-        return
-    there = _object(file.read_bytes(), file)
-    changed = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
-    if changed:
-        differences = "; ".join(f"{key} is {there.get(key)!r} there and {settings.get(key)!r} here" for key in changed)
-        raise ValueError(f"{out} was begun with other settings: {differences}. Use the same ones to go on, or a new folder.")
-
-
-def _resume(out: Path) -> tuple[int, int]:
-    """Cut the files back to the last scene that is wholly in all of them; returns the next scene's number and the kept."""
-    next_scene, kept, sizes, good = 0, 0, dict[str, int](), 0
-    for line in _whole_lines(out / PROGRESS_FILE):
-        entry = _object(line, out / PROGRESS_FILE)
-        if any(_size(out / name) < size for name, size in entry["bytes"].items()):
-            break
-        next_scene, kept, sizes, good = entry["scene"] + 1, entry["kept"], entry["bytes"], good + len(line)
-    for name in (TRACES_FILE, REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE, PROGRESS_FILE):
-        if (out / name).exists():
-            os.truncate(out / name, good if name == PROGRESS_FILE else sizes.get(name, 0))
-    for leftover in (out / IMAGES_DIR).glob("*.part"):
-        leftover.unlink()
-    return next_scene, kept
-
-
-def _whole_lines(file: Path) -> Iterator[bytes]:
-    if file.exists():
-        yield from (line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
-
-
-def _records(file: Path) -> Iterator[dict[str, Any]]:
-    yield from (_object(line, file) for line in _whole_lines(file))
-
-
-def _object(text: bytes, file: Path) -> dict[str, Any]:
-    """A JSON object in a file of the folder."""
-    with contextlib.suppress(ValueError):
-        value = json.loads(text)
-        if isinstance(value, dict):
-            return value
-    found = short(text.decode(errors="replace").strip())
-    raise ValueError(f"{file} should hold what this command wrote there, a JSON object; it holds {found}. Choose a new folder.")
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
-# ---------------------------------------------------------------------- one process or several
-
-
-def _made(recipe: Recipe, start: int, workers: int) -> Generator[Candidates, None, None]:
-    """What the scenes from ``start`` on give, in order."""
-    work = functools.partial(_work, recipe)
-    if workers == 1:
-        yield from map(work, itertools.count(start))
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for first in itertools.count(start, 8 * workers):  # in blocks, since imap would take in all numbers at once
-            yield from pool.imap(work, range(first, first + 8 * workers))
-
-
-def _work(recipe: Recipe, number: int) -> Candidates:
-    return candidates(recipe, number, _observer(recipe.observations))
-
-
-@functools.cache
-def _observer(observations: Observations) -> Observer:
-    return make_observer(observations)
-
-
-def _fruitful(made: Iterator[Candidates]) -> Generator[Candidates, None, None]:
-    """The same, but an error where scene after scene gives nothing."""
+def fruitful(scenes: Iterable[_H]) -> Generator[_H, None, None]:
+    """The same, but an error where scene after scene gives nothing. Raises RunError."""
     barren = 0
-    for scene in made:
-        fruit = scene.traces if scene.outcomes else scene.tasks
-        barren = 0 if fruit else barren + 1
+    for scene in scenes:
+        barren = 0 if scene.fruit else barren + 1
         if barren >= BARREN:
-            reasons = ", ".join(sorted({outcome.reason for outcome in scene.outcomes if isinstance(outcome, Rejected)}))
+            why = ", ".join(sorted(set(scene.reasons))) or "no question of the wanted types fits them"
             raise RunError(
-                f"{BARREN} scenes in a row gave no trace ({reasons or 'no question of the wanted types fits them'}). "
+                f"{BARREN} scenes in a row gave no trace ({why}). "
                 "Allow other types or more items, or see `taco tools` for what cannot run."
             )
         yield scene
+
+
+@functools.cache
+def observer_of(observations: Observations) -> Observer:
+    """The observer of this name, made once a process."""
+    return make_observer(observations)

@@ -29,6 +29,8 @@ Plan = Callable[[Parameters, random.Random], Program]
 """One way to the answer. The chance is for its wording; what it does follows from parameters and observations."""
 
 DIRECT_THOUGHT = "I can see the answer."
+CANNOT_TELL = "cannot be determined"
+"""The answer to a question about what is not in the picture."""
 CHOICES = 4
 """Options of a multiple-choice question, at most."""
 

@@ -41,6 +41,11 @@ def photograph(
     return _degrade(flat, rng, generator), lambda box: _hull(to_image, box, size)
 
 
+def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
+    """What a camera and a file do to an RGB image without moving anything in it: uneven light, noise, tone, blur, JPEG."""
+    return _degrade(image, rng, np.random.Generator(np.random.PCG64(rng.getrandbits(64))))
+
+
 def _quad(board: tuple[int, int], size: tuple[int, int], rng: random.Random, fills_image: bool) -> Quad:
     """Where the board's corners land: slightly turned, each corner slightly off, all inside the image."""
     width, height = size

@@ -56,7 +56,7 @@ def run_tasks(
             waiting[finished.trace.task.id] = finished
             while due and due[0] in waiting:
                 _save(waiting.pop(due.popleft()), agent.model.name, folder)
-            yield _record(finished, agent.model.name)
+            yield run_record(finished, agent.model.name)
     finally:
         for finished in waiting.values():
             _save(finished, agent.model.name, folder)
@@ -64,10 +64,16 @@ def run_tasks(
 
 def _save(finished: Finished, model: str, folder: str | os.PathLike[str]) -> None:
     finished.trace.save(folder)
-    append_line(Path(folder) / RUNS_FILE, json.dumps(_record(finished, model), ensure_ascii=False))
+    save_record(run_record(finished, model), folder)
 
 
-def _record(finished: Finished, model: str) -> dict[str, Any]:
+def save_record(record: dict[str, Any], folder: str | os.PathLike[str]) -> None:
+    """Append a run's record to ``runs.jsonl``."""
+    append_line(Path(folder) / RUNS_FILE, json.dumps(record, ensure_ascii=False))
+
+
+def run_record(finished: Finished, model: str) -> dict[str, Any]:
+    """What of a run is not in its trace."""
     return {
         "id": finished.trace.task.id,
         "model": model,

@@ -4,10 +4,13 @@
 """
 
 import base64
+import email.utils
 import hashlib
 import io
 import json
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,6 +29,22 @@ TOLD_SECONDS = 10.0
 OPENAI = "https://api.openai.com/v1"
 
 
+class BusyError(ModelError):
+    """No reply this time: too many requests, a timeout, a broken connection, a failing server. Asked again, it may come.
+
+    Attributes:
+        retry_after: Seconds for which the endpoint asks to be left alone, where it says so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnusableError(ModelError):
+    """No request at all is answered: the address, the model's name, the key or the account is at fault."""
+
+
 class EndpointModel:
     """A chat model served over HTTP: OpenAI's API, vLLM, Ollama, llama.cpp and others.
 
@@ -35,6 +54,8 @@ class EndpointModel:
         api_key: ``OPENAI_API_KEY`` by default. Endpoints on one's own machine mostly need none.
         max_new_tokens: Tokens of a reply.
         concurrency: Requests at the same time.
+        temperature: 0 for the likeliest reply, 1 for samples of what the model would say.
+        max_retries: How often the client asks again by itself. 0 where the caller paces its requests: it must see each refusal.
 
     Attributes:
         record: As `taco serve` tells it, so that a trained model is used as it was trained; None from other servers.
@@ -51,6 +72,8 @@ class EndpointModel:
         api_key: str | None = None,
         max_new_tokens: int = 1024,
         concurrency: int = 8,
+        temperature: float = 0.0,
+        max_retries: int = 3,
     ) -> None:
         import openai
 
@@ -61,10 +84,11 @@ class EndpointModel:
                 f"The model openai:{model} needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint of your own."
             )
         self.name = f"openai:{model}"
-        self._model, self._max_new_tokens, self._concurrency = model, max_new_tokens, concurrency
+        self.max_new_tokens, self.temperature = max_new_tokens, temperature
+        self._model, self._concurrency = model, concurrency
         self._where = base_url or OPENAI
         self._answered: dict[str, Completion] = {}
-        self._client = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=TIMEOUT, max_retries=3)
+        self._client = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=TIMEOUT, max_retries=max_retries)
         self.record = None if self._where == OPENAI else self._told()
 
     def generate(
@@ -151,13 +175,13 @@ class EndpointModel:
         request: dict[str, Any] = {
             "model": self._model,
             "messages": [_to_openai(message) for message in messages],
-            "max_completion_tokens": self._max_new_tokens,
-            "temperature": 0.0,
+            "max_completion_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
         }
         return request | ({"stop": list(stop)} if stop else {})
 
     def _no_endpoint(self) -> ModelError:
-        return ModelError(
+        return UnusableError(
             f"{self._where} did not answer as an OpenAI-compatible endpoint: no reply came for the model {self._model!r}. "
             "Is the address right? Most end in /v1."
         )
@@ -165,15 +189,50 @@ class EndpointModel:
     def _explained(self, error: Exception) -> ModelError:
         import openai
 
+        if isinstance(error, openai.APITimeoutError):
+            return BusyError(f"{self._where} did not answer within {TIMEOUT:g} s.")
         if isinstance(error, openai.APIConnectionError):
-            return ModelError(f"{self._where} cannot be reached: {error}. Is the server running, and the address right?")
+            kind = UnusableError if _nobody_there(error) else BusyError
+            return kind(
+                f"{self._where} cannot be reached: {str(error).rstrip('.')}. Is the server running, and the address right?"
+            )
         if isinstance(error, openai.AuthenticationError):
-            return ModelError(f"{self._where} refused the key. Check OPENAI_API_KEY.")
+            return UnusableError(f"{self._where} refused the key. Check OPENAI_API_KEY.")
         if isinstance(error, openai.NotFoundError):
-            return ModelError(f"{self._where} does not know the model {self._model!r}: {error}")
+            return UnusableError(f"{self._where} does not know the model {self._model!r}: {error}")
+        if isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota":
+            return UnusableError(f"{self._where} says that the account is used up: {error}")
         if isinstance(error, openai.BadRequestError) and "context" in f"{error.code} {error}".lower():
             return ContextError(f"The conversation does not fit the context of {self._model!r}: {error}")
+        if isinstance(error, openai.APIStatusError) and _passing(error):
+            return BusyError(f"{self._where} failed: {error}", _retry_after(error.response.headers))
         return ModelError(f"{self._where} failed: {error}")
+
+
+def _nobody_there(error: BaseException | None) -> bool:
+    """Whether no connection came about because nothing listens there, or the name is unknown."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _passing(error: Any) -> bool:
+    """Whether the failure is one that passes. A server's own word on it counts, as for OpenAI's client."""
+    told = error.response.headers.get("x-should-retry")
+    return told == "true" or (told != "false" and (error.status_code in (408, 409, 429) or error.status_code >= 500))
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds, from ``Retry-After``: a number or a date."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        date = email.utils.parsedate_tz(value)
+        seconds = email.utils.mktime_tz(date) - time.time() if date else -1.0
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def _completion(response: Any) -> Completion:

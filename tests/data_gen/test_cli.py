@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from taco.data_gen import cli
+from taco.data_gen import cli_verify
 from taco.data_gen.cli import app
 from taco.trace import read_traces
 
@@ -79,7 +79,7 @@ def test_verify_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         totals.append(total)
         yield lambda: moves.append(1)
 
-    monkeypatch.setattr(cli, "progress", bar)
+    monkeypatch.setattr(cli_verify, "progress", bar)
     assert call("verify", tmp_path / "a")[0] == 0
     assert totals == [3]
     assert len(moves) == 3

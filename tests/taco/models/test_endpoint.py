@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from taco.agent import Agent
 from taco.models import EndpointModel, load_model
 from taco.models.chat import ContextError, ModelError
+from taco.models.endpoint import BusyError, UnusableError
 from taco.prompts import reply_text
 from taco.tools import Action
 from taco.tools.calculator import Calculate
@@ -27,6 +29,8 @@ class Server(ThreadingHTTPServer):
     status = 200
     error = ""
     odd: tuple[str, bytes] | None = None  # a content type and a body, for every request
+    headers: dict[str, str] = {}  # noqa: RUF012
+    stall: float | None = None  # seconds, after which the connection is closed
     requests: list[dict[str, Any]]
 
 
@@ -43,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, Server)
         server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        if server.odd:
+        if server.stall is not None:
+            time.sleep(server.stall)
+        elif server.odd:
             self._send_bytes(200, *server.odd)
         elif server.error in str(server.requests[-1]["messages"]) and server.status == 422:
             self._send(422, {"error": {"message": "not this one"}})
@@ -65,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
+        for name, value in self.server.headers.items():  # type: ignore[attr-defined]
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -83,8 +91,8 @@ def server() -> Iterator[Server]:
     one.server_close()
 
 
-def model_of(server: Server) -> EndpointModel:
-    return EndpointModel("small", base_url=f"http://127.0.0.1:{server.server_port}/v1")
+def model_of(server: Server, **options: Any) -> EndpointModel:
+    return EndpointModel("small", base_url=f"http://127.0.0.1:{server.server_port}/v1", **options)
 
 
 def test_the_agent_runs_through_an_endpoint_and_images_arrive_unchanged(server: Server) -> None:
@@ -122,6 +130,49 @@ def test_refusals_are_explained(server: Server, status: int, error: str, kind: t
         model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
     trace = Agent(model_of(server), tools=[Calculate]).run("?")
     assert trace.stop_reason == ("context" if kind is ContextError else "failed")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind", "seconds"),
+    [
+        (429, {}, BusyError, None),
+        (429, {"Retry-After": "7"}, BusyError, 7.0),
+        (503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, BusyError, None),
+        (500, {"Retry-After": "soon"}, BusyError, None),
+        (500, {"x-should-retry": "false"}, ModelError, None),
+        (409, {}, BusyError, None),
+        (401, {}, UnusableError, None),
+        (404, {}, UnusableError, None),
+        (400, {}, ModelError, None),
+    ],
+)
+def test_what_passes_is_told_from_what_does_not(
+    server: Server, status: int, headers: dict[str, str], kind: type[ModelError], seconds: float | None
+) -> None:
+    server.status, server.error, server.headers = status, "no", headers
+    with pytest.raises(ModelError) as caught:
+        model_of(server, max_retries=0).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "retry_after", None) == seconds
+    assert len(server.requests) == 1, "the client does not retry by itself"
+
+
+def test_a_broken_connection_and_a_timeout_pass_and_an_empty_port_does_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taco.models.endpoint.TIMEOUT", 0.2)
+    hello = [[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]]
+    model = model_of(server, max_retries=0, temperature=0.5)
+    model.generate(hello)
+    assert server.requests[0]["temperature"] == 0.5
+    server.stall = 0.0
+    with pytest.raises(BusyError, match="cannot be reached"):
+        model.generate(hello)
+    server.stall = 0.5
+    with pytest.raises(BusyError, match="did not answer within"):
+        model.generate(hello)
+    with pytest.raises(UnusableError, match="cannot be reached"):
+        EndpointModel("small", base_url="http://127.0.0.1:9/v1", max_retries=0).generate(hello)
 
 
 JSON, EVENTS = "application/json", "text/event-stream"

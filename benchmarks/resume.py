@@ -1,0 +1,89 @@
+"""Is anything lost or doubled when a run is killed, again and again, at any moment?
+
+$ python benchmarks/resume.py [--n 1000] [--kills 100] [--family prices] [--out out/resume]
+
+The command runs once undisturbed; then again into another folder, killed (SIGKILL, its workers too) after a random time, until
+it was killed so often; then once to its end. All files of both folders must be equal. Exit code 1 if they are not.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+
+def start(arguments: argparse.Namespace, out: Path) -> subprocess.Popen[bytes]:
+    command = [str(Path(sysconfig.get_path("scripts")) / "taco-data"), "generate", "--family", arguments.family]
+    command += ["--n", str(arguments.n), "--seed", "7", "--workers", str(arguments.workers), "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def kept(folder: Path) -> int:
+    file = folder / "progress.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    return int(json.loads(whole[-1])["kept"]) if whole else 0
+
+
+def kill_at_random(arguments: argparse.Namespace, out: Path, seconds: float, rng: random.Random) -> int:
+    """Start and kill until it was done so often, or the run is over; returns how often."""
+    for count in range(arguments.kills):
+        run = start(arguments, out)
+        # The time to start, and a share of the work: so that kills are spread over the whole run.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=arguments.startup + rng.uniform(0, 2 * seconds / arguments.kills))
+            return count
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    return int(arguments.kills)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--family", default="prices")
+    parser.add_argument("--startup", type=float, default=1.0, help="seconds until the command begins to work")
+    parser.add_argument("--out", type=Path, default=Path("out/resume"))
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    whole, killed = arguments.out / "whole", arguments.out / "killed"
+
+    begun = time.perf_counter()
+    start(arguments, whole).wait()
+    seconds = time.perf_counter() - begun
+    kills = kill_at_random(arguments, killed, seconds, random.Random(0))
+    before = kept(killed)
+    start(arguments, killed).wait()
+
+    one, other = digests(whole), digests(killed)
+    lines = (killed / "traces.jsonl").read_text(encoding="utf-8").splitlines()
+    ids = [json.loads(line)["task"]["id"] for line in lines]
+    wanted = [json.loads(line)["task"]["id"] for line in (whole / "traces.jsonl").read_text(encoding="utf-8").splitlines()]
+    print(f"undisturbed     {len(wanted):,} traces in {seconds:.0f} s")
+    print(f"killed          {kills} times, {before:,} traces kept before the last start")
+    print(f"lost            {len(set(wanted) - set(ids))}")
+    print(f"doubled         {len(ids) - len(set(ids))}")
+    differing = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    print(f"files           {len(one):,}; {len(differing)} differ {' '.join(differing[:5])}")
+    sys.exit(0 if not differing and ids == wanted else 1)
+
+
+if __name__ == "__main__":
+    main()
