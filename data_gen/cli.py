@@ -122,7 +122,7 @@ def _summary(result: "Report", out: Path) -> str:
 
 @app.command(no_args_is_help=True)
 def preview(
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    out: Annotated[Path, typer.Option(help="The picture to write: .png or .jpg.")],
     family: Family = "prices",
     n: Annotated[int, typer.Option("--n", min=1, max=64, help="Scenes.")] = 12,
     seed: Seed = 0,

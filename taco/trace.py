@@ -7,7 +7,7 @@
 
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, TypeVar
@@ -186,15 +186,15 @@ def png(image: Image.Image) -> bytes:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file at once or not at all."""
+    """Write a file at once or not at all, with the rights that new files have here."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

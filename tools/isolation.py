@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -126,6 +127,7 @@ def _spawn() -> "subprocess.Popen[bytes]":
 
 def serve() -> None:
     """The worker: answers until its input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches it too, and what it means is for the caller to say
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a function prints is no answer
     function: Callable[..., Any] | None = None

@@ -11,7 +11,7 @@ from taco.models.scripted import ScriptedModel
 from taco.prompts import reply_text
 from taco.tools import Action
 from taco.tools.regions import Crop
-from taco.trace import Task, Trace, TraceError, append_line, read_tasks, read_traces, scan_traces
+from taco.trace import Task, Trace, TraceError, append_line, read_tasks, read_traces, scan_traces, write_new
 
 IMAGE = Image.linear_gradient("L").convert("RGB")
 
@@ -96,3 +96,11 @@ def test_missing_files_and_unknown_fields_are_named(tmp_path: Path) -> None:
 def test_task_images_are_found_from_the_file(tmp_path: Path) -> None:
     append_line(tmp_path / "tasks.jsonl", '{"id": "1", "question": "?", "images": ["a.png"]}')
     assert list(read_tasks(tmp_path / "tasks.jsonl")) == [Task(id="1", question="?", images=(str(tmp_path / "a.png"),))]
+
+
+def test_files_are_written_whole_with_the_rights_of_new_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    write_new(tmp_path / "new" / "file", b"all")
+    assert (tmp_path / "new" / "file").read_bytes() == b"all"
+    assert (tmp_path / "new" / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]

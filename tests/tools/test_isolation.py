@@ -175,3 +175,11 @@ def test_nonsense_from_a_worker_is_no_answer(answer: bytes) -> None:
 
     with pytest.raises((EOFError, ValueError, KeyError, TypeError)):
         isolation._receive(io.BytesIO(answer))
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_end_a_call(worker: Worker, functions: ModuleType) -> None:
+    pid = worker.run(functions.where, {}, 10)["pid"]
+    timer = threading.Timer(0.2, os.kill, (pid, signal.SIGINT))
+    timer.start()
+    assert worker.run(functions.sleep, {"seconds": 0.6}, 10) == "woken"
+    assert worker.run(functions.where, {}, 10)["pid"] == pid
