@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from taco.data_gen.formats import forms
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.formats.form import Form, Row, RowError, Schemas, json_value
+from taco.data_gen.formats.hub import Figures, write_card
 from taco.data_gen.formats.parquet import PARQUET, Shards
 from taco.errors import RunError
 from taco.trace import TRACES_FILE, Trace, TraceError, scan_traces
@@ -27,42 +26,12 @@ REJECTED_FILE, SCHEMAS_FILE = "rejected.jsonl", "tools.json"
 """Rows that could not be used, with reasons; schemas of tools that this package does not have, by name."""
 
 
-@dataclass
-class Figures:
-    """What was exported, counted; a dataset card is written from it."""
-
-    rows: int = 0
-    images: int = 0
-    made_images: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    calls: Counter[str] = field(default_factory=Counter)
-    steps: Counter[int] = field(default_factory=Counter)
-    stop_reasons: Counter[str] = field(default_factory=Counter)
-    backends: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, trace: Trace) -> None:
-        self.rows += 1
-        self.images += len(trace.images)
-        self.made_images += len(trace.images) - len(trace.task.images)
-        self.sources[trace.task.source or "(none)"] += 1
-        self.calls.update(action.name for step in trace.steps for action in step.actions)
-        self.steps[len(trace.steps)] += 1
-        self.stop_reasons[trace.stop_reason] += 1
-        for tool in trace.tools:
-            if tool.backend not in (known := self.backends.setdefault(tool.name, [])):
-                known.append(tool.backend)
-
-    def to_json(self) -> dict[str, Any]:
-        return {key: dict(sorted(value.items())) if isinstance(value, Counter) else value for key, value in vars(self).items()}
-
-
 def export(folder: Path, form: str, out: Path, *, on_row: Callable[[int], None] | None = None) -> Figures:
     """Write the traces of a folder in another form.
 
     Args:
         folder: Has ``traces.jsonl``, ``images/`` and maybe ``tools.json``. Of several traces of one id the last counts.
-        form: A name of `taco.data_gen.formats.forms`.
+        form: A name of `taco.data_gen.formats.catalogue.forms`.
         out: A new folder; it appears when it is whole.
         on_row: Called with the number of traces that were looked at.
 
@@ -92,8 +61,6 @@ def export(folder: Path, form: str, out: Path, *, on_row: Callable[[int], None] 
             if on_row:
                 on_row(number)
         if chosen is PARQUET:
-            from taco.data_gen.formats.hub import write_card
-
             write_card(draft, figures, folder)
     if not figures.rows:
         raise RunError(f"Not one trace of {folder} can be written as {form}; {out / REJECTED_FILE} says why.")

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from taco.data_gen.exporting import REJECTED_FILE, SCHEMAS_FILE, form_named, new_folder, rejected_file, write_rejected
-from taco.data_gen.formats import forms
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.formats.form import Draft, Form, Row, RowError
 from taco.data_gen.formats.parquet import read_rows
 from taco.errors import RunError
@@ -54,7 +54,7 @@ def import_file(
 
     Args:
         source: ``.json`` (an array), ``.jsonl``, ``.parquet``, or a folder: the one that `export` writes.
-        form: A name of `taco.data_gen.formats.forms`.
+        form: A name of `taco.data_gen.formats.catalogue.forms`.
         out: A new folder; it appears when it is whole.
         images: What the rows' image paths are relative to; the file's folder by default.
         strip: What to take off the front of the rows' image paths first.

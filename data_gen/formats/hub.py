@@ -4,20 +4,50 @@
 """
 
 import json
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from taco.errors import RunError
-
-if TYPE_CHECKING:
-    from taco.data_gen.exporting import Figures
+from taco.trace import Trace
 
 TEMPLATE = Path(__file__).parent.parent / "dataset_card.md.jinja"
 CARD_FILE, CONFIG_FILE = "README.md", "config.json"
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
 
 
-def write_card(out: Path, figures: "Figures", source: Path) -> None:
+@dataclass
+class Figures:
+    """What was exported, counted; a dataset card is written from it."""
+
+    rows: int = 0
+    images: int = 0
+    made_images: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    steps: Counter[int] = field(default_factory=Counter)
+    stop_reasons: Counter[str] = field(default_factory=Counter)
+    backends: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, trace: Trace) -> None:
+        self.rows += 1
+        self.images += len(trace.images)
+        self.made_images += len(trace.images) - len(trace.task.images)
+        self.sources[trace.task.source or "(none)"] += 1
+        self.calls.update(action.name for step in trace.steps for action in step.actions)
+        self.steps[len(trace.steps)] += 1
+        self.stop_reasons[trace.stop_reason] += 1
+        for tool in trace.tools:
+            if tool.backend not in (known := self.backends.setdefault(tool.name, [])):
+                known.append(tool.backend)
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: dict(sorted(value.items())) if isinstance(value, Counter) else value for key, value in vars(self).items()}
+
+
+def write_card(out: Path, figures: Figures, source: Path) -> None:
     """Write the dataset card from what was counted, and from the settings of the run where its folder has them."""
     from huggingface_hub import DatasetCard, DatasetCardData
 

@@ -8,7 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from taco.data_gen.cli_exchange import FormName, export, import_traces
-from taco.data_gen.formats import forms, hub
+from taco.data_gen.formats import hub
+from taco.data_gen.formats.catalogue import forms
 
 from .formats.traces import rich_trace, save
 

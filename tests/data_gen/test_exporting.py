@@ -11,7 +11,8 @@ from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[
 
 from taco.data_gen import exporting
 from taco.data_gen.exporting import export
-from taco.data_gen.formats import forms, hub, parquet
+from taco.data_gen.formats import hub, parquet
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.importing import import_file
 from taco.errors import RunError
 from taco.trace import ToolRecord, read_traces

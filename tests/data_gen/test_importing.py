@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from taco.data_gen.exporting import export
-from taco.data_gen.formats import forms
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.importing import import_file
 from taco.errors import RunError
 from taco.trace import read_traces

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taco.data_gen.formats import forms
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.formats.form import RowError
 from taco.data_gen.formats.released import observation
 from taco.tools.action import Observation

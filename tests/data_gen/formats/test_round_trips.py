@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from taco.data_gen.formats import forms
+from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.formats.form import Form, RowError, Schemas
 from taco.data_gen.formats.turns import shown_images
 from taco.prompts import reply_text
