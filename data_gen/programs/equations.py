@@ -297,7 +297,7 @@ def _look_in_vain(asked: Parameters, rng: random.Random) -> Program:
     lines = yield from _read(asked, rng)
     if any(_begins(line, asked["label"]) for line in lines):
         raise GaveUp("an exercise was read that is not there")
-    yield from terminate(f"There is no {asked['which']}: the text has {len(lines)} lines, and none begins so.", CANNOT_TELL)
+    yield from terminate(f"I read: {'; '.join(lines)}. There is no {asked['which']} among them.", CANNOT_TELL)
 
 
 def _type(weight: float, name: str, choose: Choose, *plans: Plan) -> tuple[str, QuestionType]:
