@@ -39,13 +39,19 @@ def kept(folder: Path) -> int:
     return int(json.loads(whole[-1])["kept"]) if whole else 0
 
 
-def kill_at_random(arguments: argparse.Namespace, out: Path, seconds: float, rng: random.Random) -> int:
+def timed(arguments: argparse.Namespace, out: Path) -> float:
+    begun = time.perf_counter()
+    start(arguments, out).wait()
+    return time.perf_counter() - begun
+
+
+def kill_at_random(arguments: argparse.Namespace, out: Path, startup: float, work: float, rng: random.Random) -> int:
     """Start and kill until it was done so often, or the run is over; returns how often."""
     for count in range(arguments.kills):
         run = start(arguments, out)
         # The time to start, and a share of the work: so that kills are spread over the whole run.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(timeout=arguments.startup + rng.uniform(0, 2 * seconds / arguments.kills))
+            run.wait(timeout=startup + rng.uniform(0, 2 * work / arguments.kills))
             return count
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
@@ -59,16 +65,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--family", default="prices")
-    parser.add_argument("--startup", type=float, default=1.0, help="seconds until the command begins to work")
     parser.add_argument("--out", type=Path, default=Path("out/resume"))
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
     whole, killed = arguments.out / "whole", arguments.out / "killed"
 
-    begun = time.perf_counter()
-    start(arguments, whole).wait()
-    seconds = time.perf_counter() - begun
-    kills = kill_at_random(arguments, killed, seconds, random.Random(0))
+    seconds, startup = (timed(arguments, whole) for _ in range(2))  # the second time there is nothing left to do
+    kills = kill_at_random(arguments, killed, startup, seconds - startup, random.Random(0))
     before = kept(killed)
     start(arguments, killed).wait()
 

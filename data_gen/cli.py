@@ -78,7 +78,7 @@ def generate(
     tasks_only: Annotated[
         bool, typer.Option("--tasks-only", help="Tasks for evaluation, unfiltered, with the scenes' annotations.")
     ] = False,
-    min_items: Annotated[int, typer.Option(help="Fewest items of a scene.")] = 2,
+    min_items: Annotated[int, typer.Option(help="Fewest items of a scene; by default the family's own.")] = 0,
     max_items: Annotated[int, typer.Option(help="Most items of a scene; by default as many as the family can have.")] = 0,
     questions_per_scene: Annotated[int, typer.Option(help="At most so many, of different types.")] = 4,
     multiple_choice: Annotated[float, typer.Option(help="Share of questions that come with options.")] = 0.0,

@@ -10,9 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from taco.data_gen.annotations import Scenes
+from taco.data_gen.programs import charts as chart_programs
+from taco.data_gen.programs import equations as equation_programs
+from taco.data_gen.programs import objects as object_programs
 from taco.data_gen.programs import prices as price_programs
+from taco.data_gen.programs import sets as set_programs
+from taco.data_gen.programs import tables as table_programs
 from taco.data_gen.programs.question import Question, QuestionType, make_question
+from taco.data_gen.scenes import charts as chart_scenes
+from taco.data_gen.scenes import equations as equation_scenes
+from taco.data_gen.scenes import objects as object_scenes
 from taco.data_gen.scenes import prices as price_scenes
+from taco.data_gen.scenes import sets as set_scenes
+from taco.data_gen.scenes import tables as table_scenes
 from taco.data_gen.scenes.scene import Scene
 
 Split = Literal["train", "test"]
@@ -30,7 +41,8 @@ class Family:
         ask: Makes a question of a type about an annotation; None where the scene does not allow it.
         tools: Names of the tools that are offered, in order.
         items: Fewest and most items that a scene can have.
-        item: What its items are.
+        fewest: Fewest items, unless a recipe says otherwise.
+        pick: Makes scene number i of annotated images; None where the family has only scenes of its own.
     """
 
     render: Render
@@ -38,7 +50,8 @@ class Family:
     ask: Ask
     tools: tuple[str, ...]
     items: tuple[int, int]
-    item: str
+    fewest: int = 1
+    pick: Callable[[random.Random, Scenes, int], Scene] | None = None
 
 
 def _render(draw: Callable[..., Scene]) -> Render:
@@ -56,6 +69,61 @@ FAMILIES: dict[str, Family] = {
         ask=price_programs.ask,
         tools=("OCR", "Calculate", "Terminate"),
         items=(1, 8),
-        item="rows",
+        fewest=2,
+    ),
+    "tables": Family(
+        render=_render(table_scenes.render),
+        types=table_programs.QUESTION_TYPES,
+        ask=table_programs.ask,
+        tools=("OCR", "Crop", "ZoomIn", "Calculate", "Terminate"),
+        items=(table_scenes.MIN_ROWS, table_scenes.MAX_ROWS),
+    ),
+    "charts": Family(
+        render=_render(chart_scenes.render),
+        types=chart_programs.QUESTION_TYPES,
+        ask=chart_programs.ask,
+        tools=("OCR", "Calculate", "Terminate"),
+        items=(chart_scenes.MIN_BARS, chart_scenes.MAX_BARS),
+    ),
+    "equations": Family(
+        render=_render(equation_scenes.render),
+        types=equation_programs.QUESTION_TYPES,
+        ask=_asker(equation_programs.QUESTION_TYPES),
+        tools=("OCR", "Calculate", "SolveMathEquation", "Terminate"),
+        items=(1, equation_scenes.MOST_PROBLEMS),
+    ),
+    "objects": Family(
+        render=_render(object_scenes.render),
+        types=object_programs.QUESTION_TYPES,
+        ask=_asker(object_programs.QUESTION_TYPES),
+        tools=(
+            "LocalizeObjects",
+            "GetObjects",
+            "EstimateRegionDepth",
+            "EstimateObjectDepth",
+            "Crop",
+            "ZoomIn",
+            "Calculate",
+            "Terminate",
+        ),
+        items=(1, object_scenes.MOST_ITEMS),
+        pick=lambda _, scenes, number: scenes[number],
+    ),
+    "sets": Family(
+        render=_render(set_scenes.render),
+        types=set_programs.QUESTION_TYPES,
+        ask=_asker(set_programs.QUESTION_TYPES),
+        tools=(
+            "LocalizeObjects",
+            "GetObjects",
+            "GetImageToImagesSimilarity",
+            "GetImageToTextsSimilarity",
+            "GetTextToImagesSimilarity",
+            "Calculate",
+            "Terminate",
+        ),
+        items=(2, set_scenes.MOST_PICTURES),
+        fewest=2,
+        pick=set_scenes.pick,
     ),
 }

@@ -38,7 +38,7 @@ class Recipe:
         split: ``train`` never has what is held out for ``test`` (names, layouts, fonts ...).
         seed: Equal seeds and settings give equal traces.
         observations: ``simulated`` (fast) or ``real``.
-        min_items: Fewest items of a scene.
+        min_items: Fewest items of a scene. 0: the family's own.
         max_items: Most items of a scene; few make easy scenes. 0: as many as the family can have.
         types: Question types; None for all of the family.
         direct: One Terminate step with the annotated answer instead of the steps with tools.
@@ -55,7 +55,7 @@ class Recipe:
     split: Split = "train"
     seed: int = 0
     observations: Observations = "simulated"
-    min_items: int = 2
+    min_items: int = 0
     max_items: int = 0
     types: tuple[str, ...] | None = None
     direct: bool = False
@@ -68,9 +68,9 @@ class Recipe:
         if self.family not in FAMILIES:
             raise ValueError(f"There is no family {self.family!r}; there are: {', '.join(FAMILIES)}.")
         least, most = self.kind.items
-        if not least <= self.min_items <= self.items[1] <= most:
+        if not least <= self.items[0] <= self.items[1] <= most:
             wanted = f"{least} <= min_items <= max_items <= {most} is needed for {self.family}"
-            raise ValueError(f"{wanted}; got {self.min_items} and {self.max_items}.")
+            raise ValueError(f"{wanted}; got {self.items[0]} and {self.items[1]}.")
         if self.questions_per_scene < 1:
             raise ValueError(f"questions_per_scene is at least 1; got {self.questions_per_scene}.")
         if not 0 <= self.multiple_choice <= 1:
@@ -90,7 +90,8 @@ class Recipe:
     @property
     def items(self) -> tuple[int, int]:
         """Fewest and most items of a scene."""
-        return self.min_items, self.max_items or self.kind.items[1]
+        most = self.max_items or self.kind.items[1]
+        return self.min_items or min(self.kind.fewest, most), most
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
     >>> simulation = Simulation()
     >>> simulation.begin(scene, random.Random(0))
-    >>> toolbox = Toolbox(simulation.tools)               # OCR, LocalizeObjects, GetObjects, the two depths, Crop, ZoomIn
+    >>> toolbox = Toolbox(simulation.tools)               # OCR, LocalizeObjects, GetObjects, depths, similarities, Crop, ZoomIn
 
-Labels, order, rounding and images are the real tools' own (their code makes them); what is found is drawn from `OcrErrors` and
-`PerceptionErrors`. What Crop and ZoomIn cut out is followed: to OCR a part is what lies in it, at the size that it has there.
+Labels, order, rounding and images are the real tools' own (their code makes them); what is found is drawn from `OcrErrors`,
+`PerceptionErrors` and `SimilarityErrors`. What Crop and ZoomIn cut out is followed: to OCR a part is what lies in it, at the size
+that it has there.
 """
 
 import functools
@@ -19,10 +20,10 @@ from PIL import Image
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors, Sighted
 from taco.data_gen.scenes.scene import Box, PriceScene, Scene, SceneObject
-from taco.tools import depth, detection, regions, tagging
+from taco.data_gen.similarity_errors import SimilarityErrors
+from taco.tools import depth, detection, regions, similarity, tagging
 from taco.tools.action import ToolError
 from taco.tools.detection import Found, numbered
-from taco.tools.images import pixel_hash
 from taco.tools.ocr import make_ocr, observation
 from taco.tools.tool import Tool
 
@@ -65,29 +66,45 @@ class Simulation:
     Args:
         ocr: Rates of the OCR engine; by default those that the package ships.
         perception: The same of detector and depth estimator.
+        likeness: The same of the model that compares images and texts.
     """
 
-    def __init__(self, ocr: OcrErrors | None = None, perception: PerceptionErrors | None = None) -> None:
+    def __init__(
+        self,
+        ocr: OcrErrors | None = None,
+        perception: PerceptionErrors | None = None,
+        likeness: SimilarityErrors | None = None,
+    ) -> None:
         self._ocr = ocr or OcrErrors.load()
         self._perception = perception or PerceptionErrors.load()
-        detector = SIMULATED + self._perception.detector
+        self._likeness = likeness or SimilarityErrors.load()
+        detector, comparer = SIMULATED + self._perception.detector, SIMULATED + self._likeness.model
         self.tools = [
             _like(make_ocr("rapidocr"), self._read, SIMULATED + self._ocr.engine),
             _like(detection.LocalizeObjects, self._localize, detector),
             _like(tagging.GetObjects, self._name, detector),
             _like(depth.EstimateRegionDepth, self._region_depth, detector),
             _like(depth.EstimateObjectDepth, self._object_depth, detector),
+            _like(similarity.GetImageToImagesSimilarity, self._compare_images, comparer),
+            _like(similarity.GetImageToTextsSimilarity, self._compare_texts, comparer),
+            _like(similarity.GetTextToImagesSimilarity, self._compare_text, comparer),
             _like(regions.Crop, self._crop, regions.Crop.backend),
             _like(regions.ZoomIn, self._zoom, regions.ZoomIn.backend),
         ]
 
-    def begin(self, scene: Scene, rng: random.Random) -> None:
-        """Look at a scene from now on. Equal scenes and states of `rng` give equal answers, whatever is asked, in any order."""
+    def begin(self, scene: Scene, rng: random.Random, images: Sequence[Image.Image] = ()) -> None:
+        """Look at a scene from now on. Equal scenes and states of `rng` give equal answers, whatever is asked, in any order.
+
+        Args:
+            scene: Its annotation is what there is to see.
+            rng: Where all errors come from.
+            images: The scene's, as the tools will be handed them; then they need not be told by their pixels.
+        """
         self._scene = scene
         self._annotations = getattr(scene.annotation, "scenes", (scene.annotation,))
         self._text = self._ocr.read(scene.annotation, rng) if isinstance(scene.annotation, PriceScene) else None
         self._seed = rng.getrandbits(64)
-        self._views = {pixel_hash(image): View(index) for index, image in enumerate(scene.images)}
+        self._views = [(image, View(index)) for index, image in enumerate(images or scene.images)]
         self._sighted = [
             self._perception.see(getattr(annotation, "objects", ()), self._rng("objects", index))
             for index, annotation in enumerate(self._annotations)
@@ -97,13 +114,17 @@ class Simulation:
         return random.Random(f"{self._seed}/{'/'.join(map(str, purpose))}")
 
     def _view(self, image: Image.Image) -> View:
-        view = self._views.get(pixel_hash(image))
-        if view is None:
-            raise ToolError("A simulated tool knows the scene's images, and what Crop, ZoomIn and LocalizeObjects made of them.")
-        return view
+        for known, view in self._views:
+            if known is image:
+                return view
+        # An image that a tool made was copied into the store.
+        for known, view in reversed(self._views):
+            if known.size == image.size and known.tobytes() == image.tobytes():
+                return view
+        raise ToolError("A simulated tool knows the scene's images, and what Crop, ZoomIn and LocalizeObjects made of them.")
 
     def _keep(self, view: View, image: Image.Image) -> Image.Image:
-        self._views[pixel_hash(image)] = view
+        self._views.append((image, view))
         return image
 
     # ------------------------------------------------------------------ text
@@ -169,6 +190,31 @@ class Simulation:
         noise = self._rng("depth", view, bbox).gauss(0, self._perception.depth_noise)
         value = float(whole.max()) - float(part.mean()) + noise * (float(whole.max()) - float(whole.min()))
         return round(max(0.0, value * scale), 2)
+
+    # ------------------------------------------------------------------ similarity
+
+    def _compare_images(self, image: Image.Image, other_images: list[Image.Image]) -> dict[str, Any]:
+        return similarity._ranked([self._alike(image, other) for other in other_images], other_images, "image")
+
+    def _compare_texts(self, image: Image.Image, texts: list[str]) -> dict[str, Any]:
+        return similarity._ranked([self._fits(image, text) for text in texts], texts, "text")
+
+    def _compare_text(self, text: str, images: list[Image.Image]) -> dict[str, Any]:
+        return similarity._ranked([self._fits(image, text) for image in images], images, "image")
+
+    def _alike(self, one: Image.Image, other: Image.Image) -> float:
+        first, second = sorted((self._view(one), self._view(other)), key=lambda view: (view.index, view.box))
+        if first == second:
+            return 1.0
+        return self._likeness.of_images(self._shown(first), self._shown(second), self._rng("alike", first, second))
+
+    def _fits(self, image: Image.Image, text: str) -> float:
+        view = self._view(image)
+        return self._likeness.of_text(self._shown(view), text, matches, self._rng("fits", view, text))
+
+    def _shown(self, view: View) -> list[SceneObject]:
+        objects = getattr(self._annotations[view.index], "objects", ())
+        return [item.model_copy(update={"bbox": box}) for item in objects if (box := view.within(item.bbox))]
 
     # ------------------------------------------------------------------ parts of images
 

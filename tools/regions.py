@@ -8,6 +8,7 @@ Crop and ZoomIn keep the contract of the TACO reference: a yellow box of 4 px is
 margin, the box x 1.5 about its centre, so that the model sees where it looked.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable
 from typing import Annotated, Any, NotRequired
@@ -112,13 +113,18 @@ def draw_box(image: Image.Image, bbox: list[float], label: str = "", colour: str
         _draw_label(image, (left, top), label, colour)
 
 
+@functools.lru_cache(64)
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 def _draw_label(image: Image.Image, corner: tuple[int, int], label: str, colour: str) -> None:
     """Dark text on the box's colour, above the box where there is room, else in it; smaller where it would not fit the width."""
     (left, top), draw = corner, ImageDraw.Draw(image)
     label = " ".join(label.split())[:60]
     size = max(10.0, min(image.size) / 30)
-    size = max(8.0, min(size, size * (image.width - 6) / max(1.0, draw.textlength(label, ImageFont.load_default(size)))))
-    font = ImageFont.load_default(size)
+    size = max(8.0, min(size, size * (image.width - 6) / max(1.0, draw.textlength(label, _font(size)))))
+    font = _font(size)
     x0, y0, x1, y1 = draw.textbbox((0, 0), label, font)
     width, height = int(x1 - x0) + 6, int(y1 - y0) + 6
     x = max(0, min(left, image.width - width))

@@ -11,6 +11,7 @@ told and dropped.
 """
 
 import contextlib
+import functools
 import math
 import random
 import re
@@ -199,6 +200,7 @@ def phrase(rng: random.Random, grammar: Sequence[str], parameters: Mapping[str, 
     return re.sub(r"\{(\w+)\}", lambda match: parameters[match[1]], " ".join(template.split()))
 
 
+@functools.cache
 def wordings(template: str) -> int:
     """How many wordings a template has."""
     counts: list[int] = []
