@@ -77,6 +77,7 @@ FAMILIES: dict[str, Family] = {
         ask=table_programs.ask,
         tools=("OCR", "Crop", "ZoomIn", "Calculate", "Terminate"),
         items=(table_scenes.MIN_ROWS, table_scenes.MAX_ROWS),
+        fewest=3,
     ),
     "charts": Family(
         render=_render(chart_scenes.render),
@@ -84,6 +85,7 @@ FAMILIES: dict[str, Family] = {
         ask=chart_programs.ask,
         tools=("OCR", "Calculate", "Terminate"),
         items=(chart_scenes.MIN_BARS, chart_scenes.MAX_BARS),
+        fewest=3,
     ),
     "equations": Family(
         render=_render(equation_scenes.render),

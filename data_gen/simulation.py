@@ -118,8 +118,9 @@ class Simulation:
             if known is image:
                 return view
         # An image that a tool made was copied into the store.
+        pixels = image.tobytes()
         for known, view in reversed(self._views):
-            if known.size == image.size and known.tobytes() == image.tobytes():
+            if known.size == image.size and known.tobytes() == pixels:
                 return view
         raise ToolError("A simulated tool knows the scene's images, and what Crop, ZoomIn and LocalizeObjects made of them.")
 
