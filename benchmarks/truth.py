@@ -34,7 +34,6 @@ CHECKERS = {
     "sets": "set_checker",
     "tables": "table_checker",
     "charts": "chart_checker",
-    "signs": "sign_checker",
 }
 
 

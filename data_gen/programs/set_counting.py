@@ -1,0 +1,204 @@
+"""Counting across pictures: most and fewest, in one of them, over all of them, how many more here than there.
+
+Run: `make_question(rng, "image_with_most", TYPES["image_with_most"], annotation)`. Asked only where all of a name are annotated.
+"""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from taco.data_gen.programs.object_nouns import plural, singular
+from taco.data_gen.programs.object_steps import say
+from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, terminate
+from taco.data_gen.programs.set_facts import by_look, described_tallies, image, images_of, naming, others, said, tallies
+from taco.data_gen.programs.set_phrasings import PHRASINGS
+from taco.data_gen.programs.set_presence import described, words_for
+from taco.data_gen.programs.set_steps import by_image, extreme, locate_in, pointed, survey, tell_counts, tell_looks
+from taco.data_gen.scenes.scene import SceneSet
+
+NONE_THERE = 0.15
+"""Share of "how many in image-1" that ask for what is only in other pictures, where that is known."""
+
+# ---------------------------------------------------------------------- what is asked, and the right answer (annotation only)
+
+
+def _known(asked: SceneSet) -> list[tuple[str, list[int]]]:
+    """Names that some picture shows, with their numbers in all of them."""
+    found = [(name, [count for count in counts if count is not None]) for name, counts in tallies(asked.scenes).items()]
+    return [(name, counts) for name, counts in found if len(counts) == len(asked.scenes)]
+
+
+def _extreme(rng: random.Random, asked: SceneSet, *, sign: int) -> Asked | None:
+    found = []
+    for name, counts in _known(asked):
+        best = max(sign * count for count in counts)
+        # The fewest of what is in one picture alone would be a question of presence.
+        if [sign * count for count in counts].count(best) == 1 and sum(map(bool, counts)) > 1:
+            found.append((name, counts.index(sign * best)))
+    if not found:
+        return None
+    name, index = rng.choice(found)
+    images = images_of(asked)
+    return Asked(naming(rng, images) | words_for(name), image(index), others(images, image(index)))
+
+
+def _in_one(rng: random.Random, asked: SceneSet, *, with_attribute: bool) -> Asked | None:
+    """ "Red mugs" are asked for where there are mugs."""
+    counts = tallies(asked.scenes)
+    table = described_tallies(asked.scenes) if with_attribute else {("", name): own for name, own in counts.items()}
+    found = [
+        (value, name, index, number)
+        for (value, name), own in table.items()
+        for index, number in enumerate(own)
+        if number is not None and (number or not value or counts[name][index])
+    ]
+    missing = [one for one in found if not one[3]]
+    chosen = missing if missing and rng.random() < NONE_THERE else [one for one in found if one[3]]
+    if not chosen:
+        return None
+    value, name, index, number = by_look(rng, chosen)
+    [words] = said(rng, index)
+    parameters = described(asked, value, name) if value else words_for(name)
+    return Asked(parameters | {"picture": image(index), "image": words}, str(number))
+
+
+def _total(rng: random.Random, asked: SceneSet) -> Asked | None:
+    found = [(name, counts) for name, counts in _known(asked) if sum(map(bool, counts)) > 1 or rng.random() < NONE_THERE]
+    if not found:
+        return None
+    name, counts = rng.choice(found)
+    return Asked(naming(rng, images_of(asked)) | words_for(name), str(sum(counts)))
+
+
+def _how_many_more(rng: random.Random, asked: SceneSet) -> Asked | None:
+    found = [
+        (name, one, other, first - second)
+        for name, counts in tallies(asked.scenes).items()
+        for one, first in enumerate(counts)
+        for other, second in enumerate(counts)
+        if first is not None and second is not None and first > second and (second or rng.random() < NONE_THERE)
+    ]
+    if not found:
+        return None
+    name, one, other, difference = rng.choice(found)
+    words = said(rng, one, other)
+    parameters = {"pictures": (image(one), image(other)), "image": words[0], "other": words[1]}
+    return Asked(parameters | words_for(name), str(difference))
+
+
+# ---------------------------------------------------------------------- how it is answered (parameters and observations only)
+
+_TO_COMPARE = (
+    "I have to count the {items} in every image. I start with {image}.",
+    "To compare the images I count their {items}, those of {image} first.",
+    "Each image's {items} have to be counted; {image} comes first.",
+    "I let the detector find the {items} of each image and begin with {image}.",
+)
+_TO_ADD = (
+    "I need the number of {items} in every image. I start with {image}.",
+    "I count the {items} image by image and add them up. First {image}.",
+    "The {items} of all images have to be counted, those of {image} first.",
+)
+_TO_COUNT = (
+    "I locate the {items} in {image} to count them.",
+    "To count the {items} I let the detector find them in {image}.",
+    "Each of the {items} in {image} gets a box; then I can count.",
+    "I need the boxes of all {items} in {image}.",
+    "How many {items} does the detector find in {image}?",
+)
+
+
+def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
+    images, name = asked["images"], asked["name"]
+    first = say(rng, _TO_COMPARE, items=plural(name), image=images[0])
+    found, told = yield from survey(rng, images, [name], first)
+    numbers = {one: own.count(name) for one, own in found.items()}
+    answer = extreme(numbers, sign)
+    ways = (
+        "The numbers are {all}, so {image} has the {most}.",
+        "{all}: the {most} are in {image}.",
+        "By number ({all}) it is {image}.",
+    )
+    end = say(rng, ways, all=by_image(numbers), image=answer, most="most" if sign > 0 else "fewest")
+    yield from terminate(told + end, answer)
+
+
+def _count(asked: Parameters, rng: random.Random) -> Program:
+    name, picture = asked["name"], asked["picture"]
+    thought = pointed((asked["image"], picture)) + say(rng, _TO_COUNT, items=plural(name), image=picture)
+    found = yield from locate_in(picture, [name], thought)
+    yield from terminate(tell_counts(rng, picture, found, [name]).strip(), str(found.count(name)))
+
+
+def _count_by_looks(asked: Parameters, rng: random.Random) -> Program:
+    """Finds all mugs, and sees how many are red."""
+    base, picture, kind, value = asked["base"], asked["picture"], asked["kind"], asked["value"]
+    ways = (
+        "I locate all {items} in {image} and look at their {kind}.",
+        "First I need every {item} in {image}; its {kind} I can see then.",
+        "Which of the {items} in {image} are {value}? I find them all first.",
+    )
+    thought = say(rng, ways, items=plural(base), item=singular(base), image=picture, kind=kind, value=value)
+    found = yield from locate_in(picture, [base], pointed((asked["image"], picture)) + thought)
+    looks = {region.label: asked["eyes"][picture].trait(region, kind) for region in found.regions}
+    number = sum(look == value for look in looks.values())
+    told = found.note + (tell_looks(rng, picture, looks) if looks else tell_counts(rng, picture, found, [base]))
+    ends = ("That makes {n} that {are} {value}.", "So {n} of {all} {are} {value}.") if looks else ("So none is {value}.",)
+    end = say(rng, ends, n=number, value=value, all=len(looks), are="is" if number == 1 else "are")
+    yield from terminate(told + end, str(number))
+
+
+def _add(asked: Parameters, rng: random.Random) -> Program:
+    images, name = asked["images"], asked["name"]
+    first = say(rng, _TO_ADD, items=plural(name), image=images[0])
+    found, told = yield from survey(rng, images, [name], first)
+    yield from _calculated(rng, told, [own.count(name) for own in found.values()], "+")
+
+
+def _add_by_head(asked: Parameters, rng: random.Random) -> Program:
+    """Few and small numbers need no calculator."""
+    images, name = asked["images"], asked["name"]
+    found, told = yield from survey(rng, images, [name], say(rng, _TO_ADD, items=plural(name), image=images[0]))
+    numbers = [own.count(name) for own in found.values()]
+    sums = " + ".join(map(str, numbers))
+    yield from terminate(
+        told + say(rng, ("{sums} = {n}.", "Together: {sums} = {n}."), sums=sums, n=sum(numbers)), str(sum(numbers))
+    )
+
+
+def _subtract(asked: Parameters, rng: random.Random, *, calculate: bool) -> Program:
+    pictures, name = asked["pictures"], asked["name"]
+    named = pointed((asked["image"], pictures[0]), (asked["other"], pictures[1]))
+    first = named + say(rng, _TO_COUNT, items=plural(name), image=pictures[0])
+    found, told = yield from survey(rng, pictures, [name], first)
+    numbers = [own.count(name) for own in found.values()]
+    if calculate:
+        yield from _calculated(rng, told, numbers, "-")
+        return
+    difference = numbers[0] - numbers[1]
+    ways = ("The difference is {one} - {other} = {n}.", "{one} - {other} = {n}.", "That is {one} - {other} = {n} more.")
+    yield from terminate(told + say(rng, ways, one=numbers[0], other=numbers[1], n=difference), str(difference))
+
+
+def _calculated(rng: random.Random, told: str, numbers: Sequence[int], operator: str) -> Program:
+    ways = ("Now I calculate the {what}.", "I let the calculator give the {what}.", "What is the {what}?")
+    thought = told + say(rng, ways, what="sum" if operator == "+" else "difference")
+    result = yield from call(thought, "Calculate", expression=f" {operator} ".join(map(str, numbers)))
+    answer = json.dumps(result["result"])
+    yield from terminate(say(rng, ("The result is {n}.", "It is {n}.", "That gives {n}."), n=answer), answer)
+
+
+def _type(weight: float, name: str, choose: Callable[..., Asked | None], *plans: Plan) -> dict[str, QuestionType]:
+    return {name: QuestionType(weight, choose, plans, PHRASINGS[name])}
+
+
+TYPES: dict[str, QuestionType] = {
+    **_type(1.0, "image_with_most", partial(_extreme, sign=1), partial(_compare, sign=1)),
+    **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), partial(_compare, sign=-1)),
+    **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count),
+    **_type(0.8, "count_attributed_in_image", partial(_in_one, with_attribute=True), _count, _count_by_looks),
+    **_type(0.8, "total_over_images", _total, _add, _add_by_head),
+    **_type(0.8, "how_many_more_in_image", _how_many_more, *(partial(_subtract, calculate=c) for c in (True, False))),
+}
+"""Every type; with `set_phrasings` and `sets` all there is to one."""
