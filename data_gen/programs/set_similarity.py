@@ -194,22 +194,20 @@ def _compare_texts(asked: Parameters, rng: random.Random) -> Program:
 def _find_things(asked: Parameters, rng: random.Random) -> Program:
     """Looks for the things of all the texts in the picture."""
     picture, texts = asked["picture"], asked["texts"]
-    things = list(dict.fromkeys(name for names in asked["names"] for name in names))
+    # "red mug" before "mug": a detector gives a thing one label.
+    things = sorted(dict.fromkeys(name for names in asked["names"] for name in names), key=lambda name: -name.count(" "))
     ways = (
         "I look for everything that the texts name in {image}.",
         "The detector can tell which of the things in the texts {image} has.",
         "What of all this is in {image}? I let the detector look.",
     )
     found = yield from locate_in(picture, things, pointed((asked["image"], picture)) + say(rng, ways, image=picture))
-    shares = {
-        text: sum(map(bool, map(found.count, names))) / len(names) for text, names in zip(texts, asked["names"], strict=True)
-    }
-    fitting = [text for text, share in shares.items() if share == 1]
+    there = [name for name in things if any(f" {region.name}".endswith(f" {name}") for region in found.regions)]
+    fitting = [text for text, names in zip(texts, asked["names"], strict=True) if set(names) <= set(there)]
     if len(fitting) != 1:
         raise GaveUp("not just one text fits")
-    there = [name for name in things if found.count(name)]
-    ways = ("{image} has {there}. ", "Found in {image}: {there}. ", "Of these {image} has {there}. ")
-    told = found.note + say(rng, ways[1:], image=picture, there=joined([a(name) for name in there]))
+    ways = ("Found in {image}: {there}. ", "Of these {image} has {there}. ", "What {image} has of it is {there}. ")
+    told = found.note + say(rng, ways, image=picture, there=joined([a(name) for name in there]))
     end = say(rng, ("Only {text!r} is borne out in full.", "So it is {text!r}.", "That fits {text!r}."), text=fitting[0])
     yield from terminate(told + end, fitting[0])
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from taco.data_gen import cli_verify
+from taco.data_gen import cli, cli_verify
 from taco.data_gen.cli import app
+from taco.data_gen.families import FAMILIES
 from taco.trace import read_traces
 
 
@@ -90,3 +91,7 @@ def test_preview_draws_a_sheet_and_prints_the_questions(tmp_path: Path) -> None:
     assert code == 0
     assert "->" in said
     assert Image.open(tmp_path / "sheet.png").width >= 800
+
+
+def test_the_help_names_every_family() -> None:
+    assert tuple(FAMILIES) == cli.FAMILIES

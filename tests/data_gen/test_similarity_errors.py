@@ -1,6 +1,7 @@
 """Simulated similarity looks like the real tools, and follows what annotations share."""
 
 import random
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,7 +34,7 @@ def look(seed: int = 0) -> Toolbox:
     return Simulated().look(Scene(IMAGES, SET), names, random.Random(seed), [STORE[name] for name in STORE])
 
 
-def call(toolbox: Toolbox, name: str, store: ImageStore = STORE, **arguments: object) -> dict[str, object]:
+def call(toolbox: Toolbox, name: str, store: ImageStore = STORE, **arguments: object) -> dict[str, Any]:
     observation = toolbox.execute(Action(name=name, arguments=arguments), store)
     assert observation.error is None
     return observation.content
@@ -57,18 +58,18 @@ def test_results_have_the_real_keys_and_name_the_best_image_without_making_one()
     assert (best["best_image_index"], best["best_image"]) == (1, "image-2")
     assert len(STORE) == len(IMAGES)
     for result in (images, texts, best):
-        assert all(value == round(value, 2) for value in result["similarity"])  # type: ignore[attr-defined]
+        assert all(value == round(value, 2) for value in result["similarity"])
 
 
 def test_cosines_depend_on_the_scene_alone_not_on_order_or_company() -> None:
     one, again, other = look(1), look(1), look(2)
-    [back] = call(again, NAMES[0], image="image-1", other_images=["image-0"])["similarity"]  # type: ignore[misc]
-    [first, *_] = call(one, NAMES[0], image="image-0", other_images=["image-1", "image-2"])["similarity"]  # type: ignore[misc]
+    [back] = call(again, NAMES[0], image="image-1", other_images=["image-0"])["similarity"]
+    [first, *_] = call(one, NAMES[0], image="image-0", other_images=["image-1", "image-2"])["similarity"]
     assert back == first
     everything = [call(box, NAMES[1], image=name, texts=["a red mug", "a book"]) for box in (one, other) for name in STORE]
     assert everything[:4] != everything[4:]
-    [fit] = call(again, NAMES[2], text="a book", images=["image-0"])["similarity"]  # type: ignore[misc]
-    assert fit == everything[0]["similarity"][1]  # type: ignore[index]
+    [fit] = call(again, NAMES[2], text="a book", images=["image-0"])["similarity"]
+    assert fit == everything[0]["similarity"][1]
 
 
 def test_an_image_is_like_itself_also_with_boxes_drawn_on_it() -> None:
