@@ -86,8 +86,10 @@ def eyes_of(asked: SceneSet) -> dict[str, Eyes]:
 
 
 def _any_image(rng: random.Random, asked: SceneSet) -> Asked | None:
-    yes = rng.random() < 0.5
-    names = [name for name, counts in tallies(asked.scenes).items() if any(counts)] if yes else nowhere(asked)
+    yes, missing = rng.random() < 0.5, nowhere(asked)
+    if not missing:  # else it would always be yes
+        return None
+    names = [name for name, counts in tallies(asked.scenes).items() if any(counts)] if yes else missing
     if not names:
         return None
     return Asked(naming(rng, images_of(asked)) | words_for(rng.choice(names)), "yes" if yes else "no", ("yes", "no"))

@@ -327,6 +327,20 @@ def test_what_looks_alike_is_not_said_to_be_missing() -> None:
     assert not lacks(ObjectScene(width=9, height=9, objects=()), "car")
 
 
+def test_photographs_are_not_asked_what_would_always_be_yes_or_needs_their_attributes(drawn: list[SceneSet]) -> None:
+    def photographed(scene: ObjectScene) -> ObjectScene:
+        return scene.model_copy(update={"objects": tuple(item.model_copy(update={"attributes": ()}) for item in scene.objects)})
+
+    rng, asked = random.Random(0), Counter[str]()
+    for one in drawn[:60]:
+        photographs = SceneSet(scenes=tuple(map(photographed, one.scenes)))
+        for name, kind in QUESTION_TYPES.items():
+            asked[name] += make_question(rng, name, kind, photographs) is not None
+    by_attributes = {name for name in QUESTION_TYPES if "attributed" in name or "colour" in name}
+    needs_all = {"any_image_with_object", "most_similar_image", "unanswerable_in_images"}
+    assert {name for name in QUESTION_TYPES if not asked[name]} == by_attributes | needs_all
+
+
 def test_equal_chance_gives_equal_questions(drawn: list[SceneSet]) -> None:
     def texts() -> list[Question | None]:
         rng = random.Random(11)
