@@ -57,7 +57,7 @@ class FakeEndpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.capacity, self.seconds, self.drops, self.retry_after, self.reply = capacity, seconds, drops, retry_after, reply
         self.refusal: tuple[int, dict[str, Any]] | None = None  # to every call
-        self.refusals: list[int] = []  # statuses of the next calls
+        self.refusals: list[int] = []  # statuses of the next calls; 0 is no refusal
         self.usage: dict[str, int] | None = USAGE
         self.requests: list[dict[str, Any]] = []
         self.keep = True
@@ -91,8 +91,8 @@ class FakeEndpoint(ThreadingHTTPServer):
             if self.keep:
                 self.requests.append(request)
             full = self.inside >= self.capacity
-            broken = not full and self.rng.random() < self.drops
             status = self.refusals.pop(0) if self.refusals else 429 if full else 0
+            broken = not status and self.rng.random() < self.drops
             self.refused, self.dropped = self.refused + bool(status), self.dropped + broken
             self.inside += not status
             self.most = max(self.most, self.inside)

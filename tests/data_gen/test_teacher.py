@@ -106,9 +106,10 @@ def test_samples_that_would_be_equal_are_refused(questions: Path) -> None:
 
 def test_refusals_and_broken_connections_lose_no_row(tmp_path: Path) -> None:
     source = write(tmp_path / "set.jsonl", 60)
-    with FakeEndpoint(capacity=4, seconds=0.005, drops=0.1) as endpoint:
+    with FakeEndpoint(drops=0.1) as endpoint:
+        endpoint.refusals = [0, 0, 429] * 20  # not by a capacity: how many calls meet at a time is a matter of luck
         report = lesson(source, endpoint).run()
-        assert endpoint.refused > 0
+        assert endpoint.refused == 20
         assert endpoint.dropped > 0
         assert endpoint.served == 60 * CALLS, "no reply is asked for twice"
     assert (report.finished, report.failed) == (60, 0)
@@ -179,7 +180,7 @@ def test_one_bad_row_touches_no_other_and_is_tried_again(questions: Path) -> Non
 
 def test_finished_calls_are_not_paid_again(questions: Path) -> None:
     def breaks_at(number: int) -> None:
-        if number == 15:
+        if number == 16:  # an odd number of calls is served, of which each row takes two
             endpoint.refusal = (401, {})
 
     with FakeEndpoint() as endpoint:
