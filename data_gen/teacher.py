@@ -240,6 +240,7 @@ class Lesson:
             with self._changed:
                 if self.budget.limited and self.calls.paced:
                     self._changed.wait_for(lambda: self._ended or self._begun < FIRST_ROWS or self._stopping())
+                    self._changed.wait_for(lambda: self._fits() or self._begun == self._ended or self._stopping())
                 if self._stopping() or not self._fits():
                     return
                 self._begun += 1
@@ -254,7 +255,7 @@ class Lesson:
             self._changed.notify_all()
 
     def _fits(self) -> bool:
-        """Whether one more row fits, each of those under way reckoned as a whole one."""
+        """Whether one more row fits, each of those under way reckoned as a whole one: too much, until it ends."""
         if not self.budget.limited or not self._ended:
             return True
         row = self.budget.share(self._usage) / self._ended
