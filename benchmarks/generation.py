@@ -1,6 +1,6 @@
 """How fast are traces made, how large are they, how much memory does it take, and what does a second worker bring?
 
-$ OMP_NUM_THREADS=1 python benchmarks/generation.py [--families prices objects ...] [--n 200 1000] [--workers 1 2] [--rounds 3]
+$ OMP_NUM_THREADS=1 python benchmarks/generation.py [--families prices ...] [--n 200 1000] [--workers 1 2] [--engine local ray]
 
 Each line is the whole command `taco-data generate` in processes of their own, the interpreter's start included; seconds are the
 least of the rounds, memory is the most that one process held. Ready annotations: what programs take, nothing drawn or written.
@@ -27,12 +27,13 @@ from taco.data_gen.programs.question import GaveUp
 from taco.tools.images import ImageStore
 
 
-def run(family: str, n: int, workers: int, out: Path) -> tuple[float, float, float]:
+def run(family: str, n: int, workers: int, engine: str, out: Path) -> tuple[float, float, float]:
     """Seconds, CPU seconds of all processes, and the most megabytes that one of them held."""
     shutil.rmtree(out, ignore_errors=True)
     command = [str(Path(sysconfig.get_path("scripts")) / "taco-data"), "generate", "--family", family, "--n", str(n)]
+    command += ["--workers", str(workers), "--engine", engine, "--out", str(out)]
     begun = time.perf_counter()
-    process = subprocess.Popen([*command, "--workers", str(workers), "--out", str(out)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed: {status}")
@@ -67,16 +68,27 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     parser.add_argument("--n", type=int, nargs="+", default=[200])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--engine", nargs="+", choices=["local", "ray"], default=["local"])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/generation"))
     chosen = parser.parse_args()
-    heads = ("n", 7), ("workers", 8), ("s", 8), ("CPU s", 8), ("traces/s", 10), ("images", 8), ("side", 6), ("kB/trace", 10)
+    heads = (
+        ("engine", 8),
+        ("n", 7),
+        ("workers", 8),
+        ("s", 8),
+        ("CPU s", 8),
+        ("traces/s", 10),
+        ("images", 8),
+        ("side", 6),
+        ("kB/trace", 10),
+    )
     print(f"{'family':<12}" + "".join(f"{head:>{width}}" for head, width in (*heads, ("MB", 6))))
-    for family, n, workers in itertools.product(chosen.families, chosen.n, chosen.workers):
-        seconds, cpu, memory = min(run(family, n, workers, chosen.out) for _ in range(chosen.rounds))
+    for family, n, workers, engine in itertools.product(chosen.families, chosen.n, chosen.workers, chosen.engine):
+        seconds, cpu, memory = min(run(family, n, workers, engine, chosen.out) for _ in range(chosen.rounds))
         images, side, size = sizes(chosen.out)
         print(
-            f"{family:<12}{n:>7}{workers:>8}{seconds:>8.1f}{cpu:>8.1f}{n / seconds:>10.1f}{images:>8}{side:>6.0f}"
+            f"{family:<12}{engine:>8}{n:>7}{workers:>8}{seconds:>8.1f}{cpu:>8.1f}{n / seconds:>10.1f}{images:>8}{side:>6.0f}"
             f"{size / n / 1000:>10.0f}{memory:>6.0f}",
             flush=True,
         )

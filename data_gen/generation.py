@@ -23,6 +23,7 @@ from taco.data_gen.observations import ENGINE
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.pipeline import Candidates, Recipe, annotated, candidates, fruitful, numbers, observer_of
+from taco.data_gen.similarity_errors import SimilarityErrors
 from taco.errors import RunError
 from taco.tools.images import ImageStore
 from taco.tools.ocr import make_ocr
@@ -206,8 +207,8 @@ def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
     if recipe.scenes:  # by what is in it: a folder may be moved
         settings["scenes"] = annotated(recipe.scenes).digest[:16]
     if recipe.observations == "simulated":
-        errors = OcrErrors.load().model_dump_json() + PerceptionErrors.load().model_dump_json()
-        settings["error_models"] = hashlib.sha256(errors.encode()).hexdigest()[:16]
+        errors = [kind.load().model_dump_json() for kind in (OcrErrors, PerceptionErrors, SimilarityErrors)]
+        settings["error_models"] = hashlib.sha256("".join(errors).encode()).hexdigest()[:16]
     else:
         settings["ocr"] = make_ocr(ENGINE).backend
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
