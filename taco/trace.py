@@ -332,4 +332,4 @@ class _FolderStore(ImageStore):
                 raise TraceError(f"An image of the trace is gone: {error}") from None
             if loaded.sha256(name) != file.sha256:
                 raise TraceError(f"{self._folder / file.file} is not the image of the trace: its pixels changed.")
-        self._images[:], self._hashes[:], self._loaded = loaded._images, loaded._hashes, True
+        self._images[:], self._loaded = loaded._images, True

@@ -6,11 +6,13 @@
 """
 
 import base64
+import functools
 import hashlib
 import io
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -75,36 +77,45 @@ def pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Held:
+    """An image in stores. It is hashed when that is asked for: hashing takes as long as making many an image does."""
+
+    image: Image.Image
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return pixel_hash(self.image)
+
+
 class ImageStore:
     """Images named ``image-0``, ``image-1`` ... in the order in which they were added. Names never change."""
 
     def __init__(self, images: Iterable[ImageSource] = (), *, allow_urls: bool = False) -> None:
-        self._images: list[Image.Image] = []
-        self._hashes: list[str] = []
+        self._images: list[_Held] = []
         for source in images:
             self.add(source, allow_urls=allow_urls)
 
     def add(self, source: ImageSource, *, allow_urls: bool = False) -> str:
         """Add an image and return its name. Raises ImageError as `open_image` does."""
         image = open_image(source, allow_urls=allow_urls)
-        self._images.append(image)
-        self._hashes.append(pixel_hash(image))
+        self._images.append(_Held(image))
         return f"image-{len(self._images) - 1}"
 
     def names(self) -> list[str]:
         return [f"image-{index}" for index in range(len(self._images))]
 
     def sha256(self, name: str) -> str:
-        return self._hashes[self._index(name)]
+        return self._images[self._index(name)].sha256
 
     def copy(self) -> "ImageStore":
         """A store with the same images, to which others can be added."""
         other = ImageStore()
-        other._images, other._hashes = self._images.copy(), self._hashes.copy()
+        other._images = self._images.copy()
         return other
 
     def __getitem__(self, name: str) -> Image.Image:
-        return self._images[self._index(name)]
+        return self._images[self._index(name)].image
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
@@ -214,7 +225,7 @@ def _normalize(image: Image.Image, where: str) -> Image.Image:
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise ImageError(f"{where} has 32-bit pixels, whose range is not known. Scale it to 0..255 and save it with 8 bits.")
     try:
-        rgb = _to_rgb(ImageOps.exif_transpose(image))
+        rgb = _to_rgb(ImageOps.exif_transpose(image))  # the former always gives a copy
     except BROKEN as error:
         raise ImageError(f"{where} is a broken image: {error}.") from None
     rgb.info.clear()
@@ -228,4 +239,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

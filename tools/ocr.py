@@ -56,23 +56,23 @@ class Region:
     corners: tuple[Point, Point, Point, Point]
     score: float = 1.0
 
-    @property
+    @functools.cached_property
     def bbox(self) -> list[float]:
         """``[left, top, right, bottom]``, each in 0..1, to 3 decimals."""
         xs, ys = zip(*self.corners, strict=True)
         return [round(min(1.0, max(0.0, value)), 3) for value in (min(xs), min(ys), max(xs), max(ys))]
 
-    @property
+    @functools.cached_property
     def width(self) -> float:
         (x0, _), (x1, _), (x2, _), (x3, _) = self.corners
         return (x1 - x0 + x2 - x3) / 2
 
-    @property
+    @functools.cached_property
     def height(self) -> float:
         (_, y0), (_, y1), (_, y2), (_, y3) = self.corners
         return abs(y3 - y0 + y2 - y1) / 2
 
-    @property
+    @functools.cached_property
     def centre(self) -> Point:
         return sum(x for x, _ in self.corners) / 4, sum(y for _, y in self.corners) / 4
 
