@@ -34,6 +34,7 @@ CHECKERS = {
     "sets": "set_checker",
     "tables": "table_checker",
     "charts": "chart_checker",
+    "signs": "sign_checker",
 }
 
 

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image
 from taco.data_gen import disparities as depth_arrays
 from taco.data_gen.annotation_forms import Boxed, Corners, Entries, Entry, Rejected, clean, coco, reference, visual_genome
 from taco.data_gen.annotations import AnnotatedImages, Report, begin, finish, log, report
+from taco.data_gen.masks import Mask, encode
 from taco.data_gen.scenes.scene import Box, Disparity, ObjectScene, Relation, SceneObject
 from taco.errors import RunError
 from taco.tools import depth as depth_tool
@@ -44,7 +45,8 @@ class Source:
         depth: Folder of depth arrays, larger is nearer.
         masks: Folder of the reference's masks, bool [objects, height, width].
         estimate_depth: Whether `taco.tools.depth` makes the arrays that are not there.
-        exhaustive: Whether all objects of the names that occur are annotated; None: of COCO yes, of others no.
+        exhaustive: Whether all objects of the names that occur are annotated; None: of COCO yes, of others no. If not, nothing
+            is said to be absent.
         min_score: Objects of the reference's form below this score are dropped.
 
     Raises:
@@ -194,9 +196,16 @@ class _Look:
     def _annotation(self, values: depth_arrays.Array | None) -> ObjectScene:
         entry = self._entry
         boxes = {one.key: box for one in entry.objects if (box := self._box(one)) is not None}
-        depths = {} if values is None else self._depths(depth_arrays.to_disparity(values, self._image.size), boxes)
+        masks = dict(self._masks(boxes))
+        depths = {} if values is None else self._depths(depth_arrays.to_disparity(values, self._image.size), boxes, masks)
         objects = tuple(
-            SceneObject(name=one.name, attributes=_attributes(one), bbox=boxes[one.key], depth=depths.get(one.key))
+            SceneObject(
+                name=one.name,
+                attributes=_attributes(one),
+                bbox=boxes[one.key],
+                depth=depths.get(one.key),
+                mask=encode(masks[one.key]) if one.key in masks else None,
+            )
             for one in entry.objects
             if one.key in boxes
         )
@@ -206,7 +215,15 @@ class _Look:
             raise _Unusable("no object of it can be used")
         width, height = self._image.size
         relations = self._relations({key: number for number, key in enumerate(boxes)})
-        return ObjectScene(width=width, height=height, objects=objects, relations=relations, exhaustive=exhaustive)
+        return ObjectScene(
+            width=width,
+            height=height,
+            objects=objects,
+            relations=relations,
+            exhaustive=exhaustive,
+            partial=entry.partial if exhaustive else (),
+            absent=entry.absent if exhaustive else (),
+        )
 
     def _box(self, one: Boxed) -> Box | None:
         if one.score < self._source.min_score:
@@ -247,19 +264,24 @@ class _Look:
             return None
         return values
 
-    def _depths(self, disparity: Disparity, boxes: dict[str, Box]) -> dict[str, float]:
+    def _depths(self, disparity: Disparity, boxes: dict[str, Box], masks: dict[str, Mask]) -> dict[str, float]:
         """Over the mask, where there is one, else over the box."""
-        masks = self._masks() if self._source.masks else None
         depths = {}
-        for number, one in enumerate(self._entry.objects):
-            if one.key not in boxes:
-                continue
-            left, top, right, bottom = whole_pixels_of(self._image, list(boxes[one.key]))
-            mask = masks[number] if masks is not None else depth_arrays.outline_mask(one.polygons, self._image.size)
-            depths[one.key] = depth_arrays.mean_depth(disparity, mask if mask.any() else np.s_[top:bottom, left:right])
+        for key, box in boxes.items():
+            left, top, right, bottom = whole_pixels_of(self._image, list(box))
+            depths[key] = depth_arrays.mean_depth(disparity, masks.get(key, np.s_[top:bottom, left:right]))
         return depths
 
-    def _masks(self) -> depth_arrays.Array | None:
+    def _masks(self, boxes: dict[str, Box]) -> Iterator[tuple[str, Mask]]:
+        """By the objects' keys, of those that have one."""
+        stored = self._stored_masks() if self._source.masks else None
+        for number, one in enumerate(self._entry.objects):
+            if one.key in boxes and (one.polygons or stored is not None):
+                mask = stored[number] if stored is not None else depth_arrays.outline_mask(one.polygons, self._image.size)
+                if mask.any():
+                    yield one.key, mask
+
+    def _stored_masks(self) -> depth_arrays.Array | None:
         """bool [objects, height, width] of the reference's form."""
         said, folder = self._entry.masks, self._source.masks
         found = depth_arrays.find_array(folder, _names(said, self._file)) if folder else None

@@ -75,6 +75,8 @@ class Entry:
         objects: In the file's order.
         relations: (key of the subject, predicate, key of the object).
         exhaustive: Whether every object of its names is annotated, as far as none is rejected.
+        partial: Names of which that is not so all the same.
+        absent: Names that were looked for and not found, as far as no object is rejected.
         depth: File name of its depth array, where the file names one.
         masks: File name of its masks, one for each object in order, where the file names one.
         rejected: What of it could not be used.
@@ -87,6 +89,8 @@ class Entry:
     objects: list[Boxed] = field(default_factory=list)
     relations: list[tuple[str, str, str]] = field(default_factory=list)
     exhaustive: bool = False
+    partial: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     depth: str = ""
     masks: str = ""
     rejected: list[Rejected] = field(default_factory=list)
@@ -116,10 +120,11 @@ class _Category(_Row):
 class _CocoImage(_Row):
     part = "image"
     id: str
-    file_name: str
+    file_name: str = Field(validation_alias=AliasChoices("file_name", "coco_url"))  # LVIS 1 has the URL only
     width: int
     height: int
-    neg_category_ids: Any = None  # LVIS: only these are known to be absent
+    neg_category_ids: list[str] | None = None  # LVIS: only these are known to be absent
+    not_exhaustive_category_ids: list[str] = []
 
 
 class _CocoObject(_Row):
@@ -134,8 +139,10 @@ class _CocoObject(_Row):
 def coco(file: Path, *, polygons: bool = False) -> Entries:
     """The images of a COCO file (``images``, ``annotations``, ``categories``).
 
-    Every object of its categories is taken to be annotated, except where an image has a crowd region, which is dropped (it is no
-    single object), an object that cannot be used, or LVIS's ``neg_category_ids``.
+    Every object of its categories is taken to be annotated, and the categories without an object to be absent, except where an
+    image has a crowd region, which is dropped (it is no single object), or an object that cannot be used. LVIS (Gupta et al.,
+    2019) did not look for every category in every image: its ``neg_category_ids`` are absent, its ``not_exhaustive_category_ids``
+    partial.
 
     Args:
         file: The JSON.
@@ -153,9 +160,13 @@ def coco(file: Path, *, polygons: bool = False) -> Entries:
     incomplete = {fault.image for fault in faults}
     for image in _rows(_items(file, "images.item"), _CocoImage, faults):
         entry = Entry(image.id, _places(image.file_name), file.name, (image.width, image.height))
-        entry.exhaustive = image.neg_category_ids is None and image.id not in incomplete
+        entry.exhaustive = image.id not in incomplete
         for one in objects.pop(image.id, ()):
             _add_coco(entry, names, *one)
+        looked_for = names if image.neg_category_ids is None else image.neg_category_ids
+        found = {one.name for one in entry.objects}
+        entry.absent = tuple(dict.fromkeys(name for key in looked_for if (name := names.get(key, "")) and name not in found))
+        entry.partial = tuple(names[key] for key in image.not_exhaustive_category_ids if key in names)
         yield entry
     yield from faults
     for orphan, rows in objects.items():

@@ -46,7 +46,7 @@ class EngineName(StrEnum):
     ray = "ray"
 
 
-FAMILIES = ("prices", "tables", "charts", "equations", "objects", "sets")
+FAMILIES = ("prices", "tables", "charts", "equations", "signs", "objects", "sets")
 """Those of `taco.data_gen.families`, which takes too long to import for a help text."""
 
 

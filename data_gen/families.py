@@ -16,6 +16,7 @@ from taco.data_gen.programs import equations as equation_programs
 from taco.data_gen.programs import objects as object_programs
 from taco.data_gen.programs import prices as price_programs
 from taco.data_gen.programs import sets as set_programs
+from taco.data_gen.programs import signs as sign_programs
 from taco.data_gen.programs import tables as table_programs
 from taco.data_gen.programs.question import Question, QuestionType, make_question
 from taco.data_gen.scenes import charts as chart_scenes
@@ -23,6 +24,7 @@ from taco.data_gen.scenes import equations as equation_scenes
 from taco.data_gen.scenes import objects as object_scenes
 from taco.data_gen.scenes import prices as price_scenes
 from taco.data_gen.scenes import sets as set_scenes
+from taco.data_gen.scenes import signs as sign_scenes
 from taco.data_gen.scenes import tables as table_scenes
 from taco.data_gen.scenes.scene import Scene
 
@@ -93,6 +95,14 @@ FAMILIES: dict[str, Family] = {
         ask=_asker(equation_programs.QUESTION_TYPES),
         tools=("OCR", "Calculate", "SolveMathEquation", "Terminate"),
         items=(1, equation_scenes.MOST_PROBLEMS),
+    ),
+    "signs": Family(
+        render=_render(sign_scenes.render),
+        types=sign_programs.QUESTION_TYPES,
+        ask=_asker(sign_programs.QUESTION_TYPES),
+        tools=("OCR", "Crop", "ZoomIn", "Calculate", "Terminate"),
+        items=(1, sign_scenes.MOST_SIGNS),
+        fewest=2,
     ),
     "objects": Family(
         render=_render(object_scenes.render),

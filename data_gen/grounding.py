@@ -324,6 +324,10 @@ def _read_sums(thought: str, said: _Source, seen: _Source) -> None:
                 seen.values.add(value)
 
 
+_ES = re.compile(r"(?:ss|x|zz|ch|sh|[^ao]us)es$")
+"""Plurals of which "es" is the ending; of others, houses and vases, the "s" is."""
+
+
 def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
@@ -335,7 +339,7 @@ def _stem(word: str) -> str:
         return word[:-3] + "man"
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ses", "xes", "zes", "ches", "shes")):
+    if len(word) > 4 and _ES.search(word):
         return word[:-2]
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 

@@ -136,7 +136,11 @@ class Simulation:
             return {"text": self._text}
         lines = getattr(self._annotations[view.index], "lines", ())
         seen = [line.model_copy(update={"bbox": box}) for line in lines if (box := view.within(line.bbox))]
-        return observation(self._ocr.regions(seen, image.size, self._rng("text", view)), boxes)
+        zoom = image.height / ((view.box[3] - view.box[1]) * self._scene.images[view.index].height)
+        found = self._ocr.regions(
+            seen, image.size, self._rng("text", view), zoom, lambda text: self._rng("legible", view.index, text).random()
+        )
+        return observation(found, boxes)
 
     # ------------------------------------------------------------------ objects
 
@@ -195,13 +199,13 @@ class Simulation:
     # ------------------------------------------------------------------ similarity
 
     def _compare_images(self, image: Image.Image, other_images: list[Image.Image]) -> dict[str, Any]:
-        return similarity._ranked([self._alike(image, other) for other in other_images], other_images, "image")
+        return similarity.ranked([self._alike(image, other) for other in other_images], other_images, "image")
 
     def _compare_texts(self, image: Image.Image, texts: list[str]) -> dict[str, Any]:
-        return similarity._ranked([self._fits(image, text) for text in texts], texts, "text")
+        return similarity.ranked([self._fits(image, text) for text in texts], texts, "text")
 
     def _compare_text(self, text: str, images: list[Image.Image]) -> dict[str, Any]:
-        return similarity._ranked([self._fits(image, text) for image in images], images, "image")
+        return similarity.ranked([self._fits(image, text) for image in images], images, "image")
 
     def _alike(self, one: Image.Image, other: Image.Image) -> float:
         first, second = sorted((self._view(one), self._view(other)), key=lambda view: (view.index, view.box))

@@ -48,7 +48,7 @@ def GetImageToImagesSimilarity(
         best_image: Its name.
     """
     scores = _cosines(_embed_images([image]), _embed_images(other_images))
-    return _ranked(scores, other_images, "image")
+    return ranked(scores, other_images, "image")
 
 
 @_similarity_tool
@@ -65,7 +65,7 @@ def GetImageToTextsSimilarity(image: Image.Image, texts: Texts) -> dict[str, Any
         best_text: That text.
     """
     scores = _cosines(_embed_images([image]), _embed_texts(texts))
-    return _ranked(scores, texts, "text")
+    return ranked(scores, texts, "text")
 
 
 @_similarity_tool
@@ -84,7 +84,7 @@ def GetTextToImagesSimilarity(
         best_image: Its name.
     """
     scores = _cosines(_embed_texts([text]), _embed_images(images))
-    return _ranked(scores, images, "image")
+    return ranked(scores, images, "image")
 
 
 def _cosines(one: "torch.Tensor", others: "torch.Tensor") -> list[float]:
@@ -92,7 +92,8 @@ def _cosines(one: "torch.Tensor", others: "torch.Tensor") -> list[float]:
     return [round(float(value), 2) for value in (others @ one[0]).tolist()]
 
 
-def _ranked(scores: list[float], candidates: Sequence[Any], kind: str) -> dict[str, Any]:
+def ranked(scores: list[float], candidates: Sequence[Any], kind: str) -> dict[str, Any]:
+    """What the tools return of cosines with candidates of a kind: ``image`` or ``text``. Of equal ones the first is the best."""
     best = max(range(len(scores)), key=scores.__getitem__)
     return {"similarity": scores, f"best_{kind}_index": best, f"best_{kind}": candidates[best]}
 

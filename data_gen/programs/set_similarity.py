@@ -7,11 +7,11 @@ of a text and the others at most half; or shares clearly more with a picture tha
 import random
 from collections.abc import Callable, Sequence
 
-from taco.data_gen.programs.object_facts import countable, trait, whole
+from taco.data_gen.programs.object_facts import countable, lacks, trait, whole
 from taco.data_gen.programs.object_nouns import a, joined
 from taco.data_gen.programs.object_steps import say
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, call, terminate
-from taco.data_gen.programs.set_facts import image, images_of, lacks, naming, others, said
+from taco.data_gen.programs.set_facts import image, images_of, naming, others, said
 from taco.data_gen.programs.set_phrasings import PHRASINGS
 from taco.data_gen.programs.set_steps import by_image, extreme, locate_in, names_in, pointed, survey, survey_names
 from taco.data_gen.scenes.scene import ObjectScene, SceneSet

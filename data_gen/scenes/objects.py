@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from taco.data_gen.masks import encode
 from taco.data_gen.scenes import photo
 from taco.data_gen.scenes.names import Split
 from taco.data_gen.scenes.object_names import KINDS, OBJECT_COLOURS, colours_of
@@ -94,8 +95,8 @@ def render(rng: random.Random, *, split: Split = "train", min_items: int = 2, ma
         max_items: Most objects, at most 12.
 
     Returns:
-        The image, its annotation (depths in metres along the camera's axis), and 1 / depth of every pixel (sky: 0). All objects
-        that can be seen are annotated; relations are those of `object_relations`.
+        The image, its annotation (depths in metres along the camera's axis, masks of what is seen), and 1 / depth of every pixel
+        (sky: 0). All objects that can be seen are annotated; relations are those of `object_relations`.
 
     Raises:
         ValueError: If not 1 <= min_items <= max_items <= 12.
@@ -294,8 +295,9 @@ def _annotation(camera: Camera, things: Sequence[Thing], tiles: Sequence[Tile], 
             attributes=tuple(word for word in (thing.colour, thing.material, thing.pattern, size) if word),
             bbox=box,
             depth=depth,
+            mask=encode(seen.identity == index),
         )
-        for thing, box, depth, size in zip(things, boxes, depths, sizes, strict=True)
+        for index, (thing, box, depth, size) in enumerate(zip(things, boxes, depths, sizes, strict=True))
     )
     extents = [_extent(camera, thing, box, things) for thing, box in zip(things, boxes, strict=True)]
     return ObjectScene(width=camera.width, height=camera.height, objects=objects, relations=relations(extents))

@@ -35,10 +35,10 @@ def photograph(
     """
     generator = np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
     quad = _quad(board.size, size, rng, fills_image)
-    to_image = _homography(_corners((0, 0, *board.size)), quad)
+    to_image = homography(_corners((0, 0, *board.size)), quad)
     backdrop = Image.new("RGB", size, board.getpixel((1, 1))) if fills_image else _backdrop(size, rng, generator)
     flat = _place(board, backdrop, quad, np.linalg.inv(to_image), shadow=not fills_image)
-    return _degrade(flat, rng, generator), lambda box: _hull(to_image, box, size)
+    return _degrade(flat, rng, generator), lambda box: warped(to_image, box, size)
 
 
 def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
@@ -66,7 +66,7 @@ def _quad(board: tuple[int, int], size: tuple[int, int], rng: random.Random, fil
     return [(centre_x + x * fit, centre_y + y * fit) for x, y in quad]
 
 
-def _homography(source: Quad, target: Quad) -> Matrix:
+def homography(source: Quad, target: Quad) -> Matrix:
     """The 3x3 matrix that takes four points to four points."""
     rows: list[list[float]] = []
     for (x, y), (u, v) in zip(source, target, strict=True):
@@ -75,7 +75,8 @@ def _homography(source: Quad, target: Quad) -> Matrix:
     return np.append(solution, 1.0).reshape(3, 3)
 
 
-def _hull(matrix: Matrix, box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+def warped(matrix: Matrix, box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+    """The hull of a pixel box that a matrix takes into an image of this size (width, height), in fractions 0..1."""
     points = np.array([[x, y, 1.0] for x, y in _corners(box)]) @ matrix.T
     points = points[:, :2] / points[:, 2:] / np.array(size)
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)

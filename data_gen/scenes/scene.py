@@ -72,12 +72,14 @@ class SceneObject(Annotation):
         bbox: Of its visible part.
         depth: Its distance, smaller is closer, in a unit that the image's objects share: metres of a rendering, else relative.
             None where it is not known.
+        mask: The pixels of its visible part as COCO's run lengths (`taco.data_gen.masks`); None where they are not known.
     """
 
     name: str
     attributes: tuple[str, ...] = ()
     bbox: Box
     depth: float | None = None
+    mask: str | None = None
 
 
 class Relation(Annotation):
@@ -96,7 +98,9 @@ class ObjectScene(Annotation):
         height: Of the image, pixels.
         objects: In no particular order.
         relations: What is known of how they stand to each other.
-        exhaustive: Whether every object of a name that occurs is there, so that they may be counted and others said to be absent.
+        exhaustive: Whether every object of a name that occurs is there, so that they may be counted.
+        partial: Names of which that is not so all the same.
+        absent: Names that were looked for and not found. A rendering needs none: it shows nothing that is not annotated.
     """
 
     family: Literal["objects"] = "objects"
@@ -105,6 +109,8 @@ class ObjectScene(Annotation):
     objects: tuple[SceneObject, ...]
     relations: tuple[Relation, ...] = ()
     exhaustive: bool = True
+    partial: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _relations_have_ends(self) -> "ObjectScene":
@@ -173,7 +179,7 @@ def outlined(scene: Scene) -> tuple[Image.Image, ...]:
 def _outlined(image: Image.Image, annotation: Any) -> Image.Image:
     image = image.copy()
     draw = ImageDraw.Draw(image)
-    for field, colour in (("items", "lime"), ("objects", "lime"), ("lines", "red")):
+    for field, colour in (("items", "lime"), ("objects", "lime"), ("signs", "lime"), ("lines", "red")):
         for left, top, right, bottom in (part.bbox for part in getattr(annotation, field, ())):
             pixels = (left * image.width, top * image.height, right * image.width, bottom * image.height)
             draw.rectangle(pixels, outline=colour, width=2)

@@ -91,11 +91,17 @@ def _together(scenes: list[Scene]) -> Scene:
 def _picture(seed: int, count: int, mirrored: bool, split: Split) -> Scene:
     """`count` things of a composition."""
     scene = objects.render(random.Random(seed), split=split, min_items=count, max_items=count)
-    image, annotation = scene.image, scene.annotation
+    image, annotation = scene.image, _unmasked(scene.annotation)
     if mirrored:
         image, annotation = ImageOps.mirror(image), _mirrored(annotation)
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return Scene((image,), annotation.model_copy(update={"width": image.width, "height": image.height}))
+
+
+def _unmasked(scene: ObjectScene) -> ObjectScene:
+    """Pictures of a set have another size, and no question of theirs needs masks."""
+    things = tuple(item.model_copy(update={"mask": None}) for item in scene.objects)
+    return scene.model_copy(update={"objects": things})
 
 
 def _mirrored(scene: ObjectScene) -> ObjectScene:

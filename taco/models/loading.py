@@ -24,6 +24,8 @@ def load_model(
     adapter: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
     max_new_tokens: int | None = None,
+    temperature: float | None = None,
+    max_retries: int | None = None,
 ) -> ChatModel:
     """Load a chat model.
 
@@ -35,6 +37,8 @@ def load_model(
         adapter: A LoRA adapter's directory to put on the model.
         base_url: The endpoint's address, for ``openai:NAME``.
         max_new_tokens: Tokens of a reply.
+        temperature: Of an endpoint's replies: 0 for the likeliest, as by default. Models that run here know no other.
+        max_retries: How often an endpoint's client asks again by itself.
 
     Raises:
         ModelLoadError: If there is no such model, it cannot be reached, or an argument is unknown; says what to do.
@@ -48,7 +52,11 @@ def load_model(
 
         if adapter is not None or (device, dtype) != ("auto", "auto"):
             raise ModelLoadError(f"{text} runs behind an endpoint: adapter, device and dtype cannot be chosen from here.")
-        return EndpointModel(text.removeprefix("openai:"), base_url=base_url, **limit)
+        asking = {"temperature": temperature, "max_retries": max_retries}
+        given: dict[str, Any] = {key: value for key, value in asking.items() if value is not None}
+        return EndpointModel(text.removeprefix("openai:"), base_url=base_url, **limit, **given)
+    if temperature:
+        raise ModelLoadError(f"{text} always says what is likeliest; a temperature is for endpoints (openai:NAME).")
     folder = NANO if text == "nano" else Path(text)
     if adapter is not None and not (Path(adapter) / ADAPTER_FILE).is_file():
         raise ModelLoadError(f"{adapter} holds no LoRA adapter: {ADAPTER_FILE} is not there.")

@@ -22,8 +22,11 @@ from taco.data_gen import annotating, annotations, disparities
 from taco.data_gen.annotating import Source, annotate
 from taco.data_gen.annotation_forms import overlap
 from taco.data_gen.annotations import Report, read_scenes
-from taco.data_gen.cli import app as data_app
 from taco.data_gen.cli_annotate import annotate as command
+from taco.data_gen.families import FAMILIES
+from taco.data_gen.generation import generate
+from taco.data_gen.masks import decode
+from taco.data_gen.pipeline import Recipe, ask_scene
 from taco.data_gen.scenes.scene import ObjectScene
 from taco.tools import depth as depth_tool
 from taco.tools.images import ImageStore, pixel_hash
@@ -134,12 +137,28 @@ def test_images_are_copied_where_they_cannot_be_linked(photos: Set, monkeypatch:
 
 def test_a_crowd_is_no_object_and_its_image_not_exhaustive(photos: Set) -> None:
     photos.add(1, 1, [0, 0, 80, 60], iscrowd=1, segmentation={"counts": [0, 4800], "size": [60, 80]})
-    photos.data["images"][2]["neg_category_ids"] = [1]  # LVIS
+    photos.data["categories"] += [{"id": 3, "name": "Kite"}]
     photos.annotate()
     scenes = read_scenes(photos.out)
-    assert [scene.annotation.exhaustive for scene in scenes] == [True, False, False]
+    assert [scene.annotation.exhaustive for scene in scenes] == [True, False, True]
+    assert [scene.annotation.absent for scene in scenes] == [("kite",), (), ("kite",)]
     assert names(scenes[1].annotation) == ["cat", "traffic light"]
     assert rejected(photos.out) == [("1", "object", "a crowd region, not one object")]
+
+
+def test_names_that_were_looked_for_and_not_found(photos: Set) -> None:
+    photos.data["categories"] += [{"id": number, "name": name} for number, name in ((3, "kite"), (4, "Cup_Cake"), (5, "kite"))]
+    photos.data["images"][1] |= {"neg_category_ids": [4, 99], "not_exhaustive_category_ids": [2]}
+    lvis = photos.data["images"][2]
+    lvis |= {"neg_category_ids": [1, 3], "coco_url": f"http://example.org/val/{lvis.pop('file_name')}"}  # as LVIS 1 names it
+    photos.annotate()
+    said = [scene.annotation for scene in read_scenes(photos.out)]
+    assert [one.absent for one in said] == [("kite", "cup cake"), ("cup cake",), ("kite",)]
+    assert [one.partial for one in said] == [(), ("traffic light",), ()]
+    assert all(one.exhaustive for one in said)
+    photos.out = photos.folder / "other"
+    photos.annotate(exhaustive=False)
+    assert {one.annotation.absent for one in read_scenes(photos.out)} == {()}
 
 
 BAD_OBJECTS = [
@@ -528,6 +547,11 @@ def test_polygons_of_coco_are_masks(photos: Set) -> None:
     photos.annotate(depth=photos.folder / "depth")
     depths = [scene.annotation.objects[0].depth for scene in read_scenes(photos.out)]
     assert depths == [4.0, pytest.approx(9 - 7 / 3, abs=1e-4), pytest.approx(9 - 7 / 3, abs=1e-4)]
+    masks = [[one.mask for one in scene.annotation.objects] for scene in read_scenes(photos.out)]
+    drawn = np.zeros((HIGH, WIDE), np.bool_)
+    drawn[10:20, 10:30] = True
+    assert (decode(masks[0][0], (WIDE, HIGH)) == drawn).all()
+    assert masks[0][1:] + masks[1] + masks[2] == [None] * 5
     assert rejected(photos.out) == [("1", "mask", "only polygons are read; depth is that of the box")] * 2
     assert read_scenes(photos.out)[1].annotation.exhaustive
 
@@ -749,12 +773,14 @@ def test_the_digest_is_that_of_the_scenes(photos: Set) -> None:
     assert read_scenes(photos.out).digest != first
 
 
-def test_lines_of_rendered_scenes_are_read_too(tmp_path: Path) -> None:
-    result = CliRunner().invoke(data_app, ["generate", "--n", "3", "--tasks-only", "--out", str(tmp_path / "tasks")])
-    assert result.exit_code == 0, result.output
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lines_of_rendered_scenes_are_read_too(family: str, tmp_path: Path) -> None:
+    recipe = Recipe(family=family, tasks_only=True)
+    generate(recipe, 2, tmp_path / "tasks")
     scenes = read_scenes(tmp_path / "tasks")
-    assert scenes[0].annotation.family == "prices"
-    assert scenes[0].image.size == (scenes[0].annotation.width, scenes[0].annotation.height)
+    drawn = ask_scene(recipe, 0)[0]
+    assert scenes[0].annotation == drawn.annotation
+    assert [image.size for image in scenes[0].images] == [image.size for image in drawn.images]
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,13 @@ def test_what_comes_beside_the_answer_supports_nothing() -> None:
 def test_numbers_and_words_of_texts() -> None:
     assert numbers_in("1.200,50 and 3,20; 15% of a dozen") == {120050, 1200.5, 320, 3.2, 15, 0.15, 12}
     assert words_in("Boxes, mugs and GLASSES; Cherries 3x") == words_in("box mug and glass cherry x")
+
+
+def test_a_word_and_its_plural_are_one() -> None:
+    for one, several in (
+        ("house", "houses"), ("vase", "vases"), ("suitcase", "suitcases"), ("prize", "prizes"), ("glass", "glasses"),
+        ("bus", "buses"), ("cactus", "cactuses"), ("box", "boxes"), ("bench", "benches"), ("dish", "dishes"),
+        ("snowman", "snowmen"), ("cherry", "cherries"), ("knife", "knives"), ("mug", "mugs"),
+    ):  # fmt: skip
+        assert words_in(several) == words_in(one), several
+    assert words_in("houses vases snowmen") == {"house", "vase", "snowman"}

@@ -47,6 +47,13 @@ def test_they_look_like_the_real_tools_but_for_their_back_end() -> None:
         assert simulated[name].backend == "simulated by hand"
 
 
+def test_other_errors_can_be_handed_in() -> None:
+    sure = QUIET.model_copy(update={"model": "sure", "texts": (0.25, 0.75)})
+    toolbox = Simulated(likeness=sure).look(Scene(IMAGES, SET), NAMES, random.Random(0), [STORE[name] for name in STORE])
+    assert call(toolbox, NAMES[1], image="image-2", texts=["a blue mug", "a boat"])["similarity"] == [0.75, 0.25]
+    assert toolbox[NAMES[1]].backend == "simulated sure"
+
+
 def test_results_have_the_real_keys_and_name_the_best_image_without_making_one() -> None:
     toolbox = look()
     images = call(toolbox, NAMES[0], image="image-0", other_images=["image-3", "image-1"])

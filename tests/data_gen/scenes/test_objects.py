@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from taco.data_gen.masks import decode
 from taco.data_gen.scenes import objects, photo
 from taco.data_gen.scenes.names import Split
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, KINDS, OBJECT_COLOURS, PREDICATES, colours_of, held_out
@@ -166,7 +167,7 @@ def test_boxes_depths_and_counts_are_those_of_the_pixels(monkeypatch: pytest.Mon
     monkeypatch.setattr(photo, "degrade", lambda image, rng: image)
     for seed in range(4):
         scene = objects.render(random.Random(seed), max_items=6)
-        camera, _, bodies, _ = caught.pop()
+        camera, _, bodies, seen = caught.pop()
         assert len(bodies) == len(scene.annotation.objects)
         y, x = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float32) + np.float32(0.5)
         directions = camera.directions(x.ravel(), y.ravel())
@@ -176,6 +177,12 @@ def test_boxes_depths_and_counts_are_those_of_the_pixels(monkeypatch: pytest.Mon
         assert disparity.shape == (camera.height, camera.width)
         nearest = np.where(np.isfinite(depths.min(axis=0)), depths.argmin(axis=0), -1).reshape(disparity.shape)
         for index, thing in enumerate(scene.annotation.objects):
+            mask = decode(thing.mask, (camera.width, camera.height))
+            assert (mask == (seen.identity == index)).all()
+            assert (mask != (nearest == index)).sum() <= 0.01 * mask.sum()
+            rows, columns = np.nonzero(mask)
+            ends = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            assert np.multiply(thing.bbox, (camera.width, camera.height) * 2) == pytest.approx(ends, abs=0.1)
             rows, columns = np.nonzero(nearest == index)
             ends = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
             hull = [end / side for end, side in zip(ends, (camera.width, camera.height) * 2, strict=True)]

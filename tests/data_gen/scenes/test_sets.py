@@ -47,6 +47,7 @@ def test_a_set_has_as_many_pictures_as_asked_for_and_none_twice(rendered: list[S
             assert image.size == (said.width, said.height)
             assert 300 <= min(image.size) <= max(image.size) <= sets.LONGEST
             assert said.exhaustive
+            assert {item.mask for item in said.objects} == {None}  # they would be those of a larger picture
 
 
 def test_a_variation_has_the_same_things_and_more() -> None:

@@ -226,6 +226,19 @@ def test_one_failure_in_a_batch_does_not_make_the_others_be_asked_again(server: 
     assert len(server.requests) == 10, "a kept reply serves one retry"
 
 
+def test_temperature_and_retries_are_those_that_are_asked_for(server: Server) -> None:
+    hello: Any = [[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]]
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    load_model("openai:small", base_url=url).generate(hello)
+    model = load_model("openai:small", base_url=url, temperature=0.7, max_retries=0)
+    model.generate(hello)
+    assert [request["temperature"] for request in server.requests] == [0.0, 0.7]
+    server.status = 500
+    with pytest.raises(ModelError):
+        model.generate(hello)
+    assert len(server.requests) == 3, "asked once"
+
+
 def test_no_server_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

@@ -164,11 +164,12 @@ def test_weights_that_are_broken_or_pickled_are_refused(folder: Path, tmp_path: 
         ("EMPTY", {}, "holds no model"),
         ("FOLDER", {"base_url": "http://127.0.0.1/v1"}, "base URL is for"),
         ("FOLDER", {"adapter": "nowhere"}, "nowhere holds no LoRA adapter"),
+        ("FOLDER", {"temperature": 0.7}, "always says what is likeliest"),
         ("openai:gpt-4o", {"device": "cpu"}, "cannot be chosen from here"),
     ],
 )
 def test_what_cannot_be_loaded_is_explained(
-    folder: Path, tmp_path: Path, name: str, settings: dict[str, str], sentence: str
+    folder: Path, tmp_path: Path, name: str, settings: dict[str, Any], sentence: str
 ) -> None:
     path = {"FOLDER": str(folder), "EMPTY": str(tmp_path)}.get(name, name)
     with pytest.raises(ModelError, match=sentence):
