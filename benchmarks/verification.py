@@ -148,11 +148,11 @@ def write_candidates(folder: Path, counts: dict[str, int], seed: int) -> list[st
     for number, trace in enumerate(damage):  # every scene has one question: no other trace has this image
         image = folder / trace.images["image-0"].file
         image.unlink() if number % 2 else trace.store["image-0"].rotate(180).save(image)
-    good = [trace for stage, trace in zip(stages, (trace for _, trace in plan), strict=True) if stage == "kept"]
-    for trace in good[: counts["doubles"]]:
-        trace_line = trace.to_json()
-        append_line(folder / TRACES_FILE, trace_line)
-        stages.append("format")
+    good = [number for number, stage in enumerate(stages) if stage == "kept"]
+    for number in good[: counts["doubles"]]:  # the last of two lines counts
+        append_line(folder / TRACES_FILE, plan[number][1].to_json())
+        stages[number] = "format"
+        stages.append("kept")
     return stages
 
 

@@ -24,13 +24,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from taco.data_gen.disparities import DISPARITY_DIR, read_array, to_disparity
 from taco.data_gen.folders import CONFIG_FILE, claim, records, whole_lines
+from taco.data_gen.scenes.charts import ChartScene
+from taco.data_gen.scenes.equations import EquationScene
 from taco.data_gen.scenes.scene import Disparity, ObjectScene, PriceScene, Scene, SceneSet
-from taco.tools.images import open_image, pixel_hash
+from taco.data_gen.scenes.signs import SignScene
+from taco.data_gen.scenes.tables import TableScene
+from taco.tools.images import ImageError, open_image, pixel_hash
 from taco.trace import IMAGES_DIR, append_line, inside
 
 ANNOTATIONS_FILE, REJECTED_FILE = "annotations.jsonl", "rejected.jsonl"
 LOG_FILE = "annotate.log"
 """What an unfinished run has done: a line for each image. The other files are made from it at the end."""
+
+
+OfAnyFamily = ChartScene | EquationScene | ObjectScene | PriceScene | SceneSet | SignScene | TableScene
 
 
 class AnnotatedImages(BaseModel):
@@ -40,7 +47,7 @@ class AnnotatedImages(BaseModel):
 
     id: str = ""
     images: tuple[str, ...]
-    annotation: Annotated[ObjectScene | PriceScene | SceneSet, Field(discriminator="family")]
+    annotation: Annotated[OfAnyFamily, Field(discriminator="family")]
     disparities: tuple[str | None, ...] = ()
     source: str = ""
 
@@ -50,11 +57,19 @@ class AnnotatedImages(BaseModel):
         return tuple(None if file is None else inside(file) for file in files)
 
 
+class SceneError(ValueError):
+    """A scene whose ``file`` (its name in the folder) is gone or no longer what it was; ``reason`` says so without a path."""
+
+    def __init__(self, message: str, reason: str = "", file: str = "") -> None:
+        super().__init__(message)
+        self.reason, self.file = reason, file
+
+
 class StoredScene(Scene):
     """A scene of a folder. Its pixels are opened at first use.
 
     Raises:
-        ValueError: At first use, if a file is gone or no longer what it was.
+        SceneError: At first use, if a file is gone or no longer what it was.
     """
 
     def __init__(self, folder: Path, record: AnnotatedImages) -> None:
@@ -67,13 +82,13 @@ class StoredScene(Scene):
 
     @cached_property
     def images(self) -> tuple[Image.Image, ...]:
-        return tuple(_open_stored(self._folder / file) for file in self._record.images)
+        return tuple(_open_stored(self._folder, file) for file in self._record.images)
 
     @cached_property
     def disparities(self) -> tuple[Disparity | None, ...]:
         annotations = getattr(self.annotation, "scenes", (self.annotation,))
         return tuple(
-            None if file is None else _read_stored(self._folder / file, (said.width, said.height))
+            None if file is None else _read_stored(self._folder, file, (said.width, said.height))
             for file, said in zip(self._record.disparities, annotations, strict=False)
         )
 
@@ -141,18 +156,23 @@ def read_scenes(folder: str | os.PathLike[str]) -> Scenes:
     return Scenes(Path(folder))
 
 
-def _open_stored(file: Path) -> Image.Image:
-    image = open_image(file)
-    if pixel_hash(image) != file.stem:
-        raise ValueError(f"{file} is not the image that was annotated: its pixels changed. Annotate into a new folder.")
+def _open_stored(folder: Path, file: str) -> Image.Image:
+    try:
+        image = open_image(folder / file)
+    except ImageError as error:
+        raise SceneError(str(error), "its image is gone or broken", file) from None
+    if pixel_hash(image) != Path(file).stem:
+        message = f"{folder / file} is not the image that was annotated: its pixels changed. Annotate into a new folder."
+        raise SceneError(message, "its image is not the one that was annotated", file)
     return image
 
 
-def _read_stored(file: Path, size: tuple[int, int]) -> Disparity:
+def _read_stored(folder: Path, file: str, size: tuple[int, int]) -> Disparity:
     try:
-        return to_disparity(read_array(file), size)
+        return to_disparity(read_array(folder / file), size)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}. Annotate into a new folder.") from None
+        message = f"{folder / file}: {error}. Annotate into a new folder."
+        raise SceneError(message, "its disparity array is gone or broken", file) from None
 
 
 # ---------------------------------------------------------------------- writing
@@ -191,8 +211,6 @@ def begin(out: Path, settings: dict[str, Any]) -> int | None:
     Raises:
         ValueError: If it was begun with other settings, or holds other things.
     """
-    if {item.name for item in out.glob("*")} == {CONFIG_FILE}:  # begun, but nothing was done
-        (out / CONFIG_FILE).unlink()
     claim(out, settings)
     if (out / ANNOTATIONS_FILE).exists():
         (out / LOG_FILE).unlink(missing_ok=True)

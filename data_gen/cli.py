@@ -135,9 +135,13 @@ def preview(
     from taco.data_gen.scenes.scene import contact_sheet
 
     with plain_errors():
+        if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise ValueError(f"{out} is no .png or .jpg, which the sheet can be written as. Give it such an ending.")
         recipe = Recipe(family=family, split=split.value, seed=seed, scenes=str(scenes or ""))
         asked = [ask_scene(recipe, number) for number in itertools.islice(numbers(recipe), n)]
-        contact_sheet([scene for scene, _ in asked], boxes=boxes).save(out)
+        sheet = contact_sheet([scene for scene, _ in asked], boxes=boxes)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(out)
     for number, (_, questions) in enumerate(asked):
         for question in questions:
             typer.echo(f"{number:>3}  {question.type:<16} {question.text}  ->  {question.answer}")

@@ -18,7 +18,6 @@ from taco.console import FAILED, fail, plain_errors, progress
 
 if TYPE_CHECKING:
     from taco.data_gen.teacher import Lesson, Report
-    from taco.models import ChatModel
 
 STATUS_SECONDS = 20.0
 """Between two lines that say what was spent and what is to be expected."""
@@ -58,10 +57,20 @@ def teach(
     with plain_errors():
         from taco.data_gen.calls import Budget
         from taco.data_gen.teacher import Plan, begin
+        from taco.models import load_model
 
         budget = Budget(max_tokens, max_cost, price_in, price_out)
         plan = Plan(samples, per_image, seed, limit, max_steps, constrained)
-        loaded = _model(model, base_url, temperature, max_new_tokens, adapter, device, dtype)
+        loaded = load_model(
+            model,
+            adapter=adapter,
+            device=device,
+            dtype=dtype,
+            base_url=base_url,
+            max_new_tokens=max_new_tokens,
+            temperature=1.0 if temperature is None and model.startswith("openai:") else temperature,
+            max_retries=0,  # `Calls` asks again
+        )
         with progress(None, "rows read") as on_read:
             lesson = begin(questions, loaded, out, plan=plan, budget=budget, workers=workers, on_read=on_read)
         with progress(lesson.report.left, "traces") as moved:
@@ -71,28 +80,8 @@ def teach(
         fail("interrupted; what was finished is kept, and the same command goes on from there.", FAILED)
     if report.failed:
         fail(f"{report.failed} rows failed; {out}/runs.jsonl says why. The same command tries them again.", FAILED)
-
-
-def _model(
-    name: str,
-    base_url: str | None,
-    temperature: float | None,
-    max_new_tokens: int | None,
-    adapter: Path | None,
-    device: str,
-    dtype: str,
-) -> "ChatModel":
-    """As `load_model`, but an endpoint's replies are sampled, and its client leaves asking again to `Calls`."""
-    from taco.models import EndpointModel, load_model
-
-    if name.startswith("openai:") and adapter is None and (device, dtype) == ("auto", "auto"):
-        sampled = 1.0 if temperature is None else temperature
-        tokens = 1024 if max_new_tokens is None else max_new_tokens
-        there = name.removeprefix("openai:")
-        return EndpointModel(there, base_url=base_url, max_new_tokens=tokens, temperature=sampled, max_retries=0)
-    if temperature:
-        raise ValueError(f"{name} always says what is likeliest; a temperature is for endpoints (openai:NAME).")
-    return load_model(name, adapter=adapter, device=device, dtype=dtype, base_url=base_url, max_new_tokens=max_new_tokens)
+    if report.unanswered and not report.cota + report.cot:
+        fail("not one run ended with an answer. Take another model, or a new folder and more --max-steps.", FAILED)
 
 
 def _say_stopping() -> None:
@@ -132,7 +121,10 @@ def _spent(tokens: int, cost: float | None) -> str:
 
 
 def _summary(report: "Report", out: Path) -> str:
-    done = f"{report.finished} traces ({report.cota} with tool calls, {report.cot} without) in {report.seconds:.0f} s"
+    answered = f"{report.cota} with tool calls, {report.cot} without"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.unanswered.items()))
+    unanswered = f"; {sum(report.unanswered.values())} unanswered: {reasons}" if reasons else ""
+    done = f"{report.finished} traces ({answered}{unanswered}) in {report.seconds:.0f} s"
     calls = f"{report.asked} calls, {report.refused} of them refused, {report.known} replies taken from the disk"
     lines = [
         f"{done}, {report.done_before} done before, {report.left} left: {out}",

@@ -70,11 +70,11 @@ def verify(
                     failed += [verdict] if out is None else []
                 advance()
     if as_json:
-        more = {"failed": [verdict.model_dump() for verdict in failed]} if out is None else {"out": str(out), **_sizes(out)}
-        typer.echo(json.dumps({"counts": counts, "faults": faults, **more}))
+        written = {"out": str(out), **_sizes(out, faults)} if out else {"failed": [verdict.model_dump() for verdict in failed]}
+        typer.echo(json.dumps({"counts": counts, "faults": faults, **written}))
     else:
         typer.echo(_summary(counts, faults, failed, out))
-    if faults or not counts:
+    if faults:
         raise typer.Exit(FAILED)
 
 
@@ -97,13 +97,14 @@ def _asked(model: str | None) -> Callable[[str], str] | None:
     return lambda prompt: loaded.generate([[{"role": "user", "content": [{"type": "text", "text": prompt}]}]])[0].text
 
 
-def _sizes(out: Path) -> dict[str, int]:
-    """Lines of what was written."""
+def _sizes(out: Path, faults: Counter[str]) -> dict[str, int]:
+    """How many lines went where: kept, rejected and unreadable add up to those of the folder."""
     from taco.data_gen.sorting import KEPT, PAIRS_FILE, REJECTED, REPAIRED
     from taco.trace import TRACES_FILE
 
     files = {name: out / name / TRACES_FILE for name in (KEPT, REJECTED, REPAIRED)} | {"pairs": out / PAIRS_FILE}
-    return {name: _lines(file) if file.is_file() else 0 for name, file in files.items()}
+    sizes = {name: _lines(file) if file.is_file() else 0 for name, file in files.items()}
+    return {KEPT: sizes[KEPT], REJECTED: sizes[REJECTED], "unreadable": faults["format: unreadable"], **sizes}
 
 
 def _lines(file: Path) -> int:
@@ -114,12 +115,13 @@ def _lines(file: Path) -> int:
 def _summary(counts: Counter[str], faults: Counter[str], failed: "list[Verdict]", out: Path | None) -> str:
     lines = [f"{verdict.id}: {verdict.failed}: {verdict.reason}" for verdict in failed]
     said = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    lines.append(f"{counts.total()} traces: {said or 'there are none'}")
+    lines.append(f"{counts.total()} traces: {said}")
     lines += [f"  {count:>6}  {fault}" for fault, count in faults.most_common()]
     if any("skipped" in outcome for outcome in counts):
-        lines.append("Skipped: simulated calls and those of tools without weights cannot be run again; all else was checked.")
-    if out is not None:
         lines.append(
-            f"{', '.join(f'{count} {name}' for name, count in _sizes(out).items())}: {out}; reasons are in verdicts.jsonl"
+            "Skipped: simulated or imported calls, and those of tools without weights, cannot be run again; the rest was."
         )
+    if out is not None:
+        sizes = ", ".join(f"{count} {name}" for name, count in _sizes(out, faults).items())
+        lines.append(f"{sizes}: {out}; reasons are in verdicts.jsonl")
     return "\n".join(lines)

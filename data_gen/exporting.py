@@ -19,8 +19,9 @@ from taco.data_gen.formats.catalogue import forms
 from taco.data_gen.formats.form import Form, Row, RowError, Schemas, json_value
 from taco.data_gen.formats.hub import Figures, write_card
 from taco.data_gen.formats.parquet import PARQUET, Shards
+from taco.data_gen.selection import last_lines, numbered, outdated
 from taco.errors import RunError
-from taco.trace import TRACES_FILE, Trace, TraceError, scan_traces
+from taco.trace import Trace, TraceError
 
 REJECTED_FILE, SCHEMAS_FILE = "rejected.jsonl", "tools.json"
 """Rows that could not be used, with reasons; schemas of tools that this package does not have, by name."""
@@ -40,16 +41,17 @@ def export(folder: Path, form: str, out: Path, *, on_row: Callable[[int], None] 
         RunError: If no trace can be carried.
     """
     chosen, figures = form_named(form), Figures()
-    last = _last_lines(folder)
+    lasts = last_lines(folder)
     schemas = Schemas(_foreign_schemas(folder))
     with new_folder(out) as draft, _writer(chosen, folder, draft) as write, rejected_file(draft) as rejected:
         before: Trace | None = None
-        for number, item in enumerate(scan_traces(folder), start=1):
+        for number, _, item in numbered(folder):
             try:
                 if isinstance(item, TraceError):
                     raise RowError("unreadable", str(item))
-                if last[item.task.id] != number:
-                    raise RowError("duplicate id", f"trace {last[item.task.id]} has the same id, and the last one counts")
+                old = outdated(item, number, lasts)
+                if old:
+                    raise RowError(*old)
                 trace = _with_pixels(item, before)
                 write(trace, _carried(chosen, trace, schemas))
                 before = trace
@@ -104,14 +106,6 @@ def write_rejected(file: IO[str], row: int, row_id: Any, error: RowError) -> Non
     """One line: which row, and why it could not be used."""
     line = {"row": row, "id": row_id, "kind": error.kind, "reason": str(error)}
     file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-
-
-def _last_lines(folder: Path) -> dict[str, int]:
-    """By id, the number of its last trace. Raises ValueError if there is none."""
-    last = {item.task.id: number for number, item in enumerate(scan_traces(folder), start=1) if isinstance(item, Trace)}
-    if not last:
-        raise ValueError(f"{folder / TRACES_FILE} has no trace that can be read. Make some with `taco-data generate`.")
-    return last
 
 
 def _foreign_schemas(folder: Path) -> dict[str, Row]:

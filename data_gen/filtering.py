@@ -11,6 +11,7 @@ order of `RULES`.
 import contextlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -31,15 +32,19 @@ from taco.data_gen.duplicates import (
     minhash,
     question_words,
 )
+from taco.data_gen.grounding import numbers_in
 from taco.data_gen.selection import (
     REMOVED_FILE,
+    Earlier,
+    Lasts,
     Removed,
     file_digest,
     finished,
     inputs,
     kind,
-    later_line,
+    last_lines,
     numbered,
+    outdated,
     place,
     whole_folder,
     without_folder,
@@ -50,7 +55,7 @@ from taco.tools.action import Action, Observation
 from taco.trace import TRACES_FILE, Trace, TraceError
 
 RECORD_FILE = "filter.json"
-Rule = Literal["unreadable", "superseded", "length", "loop", "error", "useless", "source", "image", "exact", "near"]
+Rule = Literal["unreadable", Earlier, "length", "loop", "error", "useless", "source", "image", "exact", "near"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Skippable = Literal["loop", "error", "useless", "exact", "near"]
 SKIPPABLE: tuple[Skippable, ...] = get_args(Skippable)
@@ -165,9 +170,9 @@ def filter_folder(
     record = finished(out, RECORD_FILE, used)
     if record is not None:
         return Report(**record["report"], already=True)
-    last, outcomes = _survey(folder, rejected, settings.action_useful)
+    outcomes = _survey([folder, *rejected]) if settings.action_useful else {}
     useless = {source for source, counts in outcomes.items() if counts.action_useless}
-    judge = _Judge(folder, settings, last, useless, outcomes)
+    judge = _Judge(folder, settings, last_lines(folder), useless, outcomes)
     removed: Counter[str] = Counter()
     kept = 0
     with (
@@ -191,8 +196,6 @@ def filter_folder(
             removed={rule: removed[rule] for rule in RULES if removed[rule]},
             sources=dict(sorted(outcomes.items())),
         )
-        if not report.read:
-            raise TraceError(f"{folder / TRACES_FILE} is empty. Give a folder with traces.")
         record = {"settings": used, "report": report.model_dump(exclude={"already"})}
         (draft / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return report
@@ -211,19 +214,14 @@ def _used_settings(folder: Path, settings: Settings, rejected: list[Path]) -> di
     }
 
 
-def _survey(folder: Path, rejected: list[Path], outcomes_too: bool) -> tuple[dict[str, int], dict[str, Outcomes]]:
-    """The last line of each id, and the outcomes by source."""
-    last: dict[str, int] = {}
+def _survey(folders: Iterable[Path]) -> dict[str, Outcomes]:
+    """The outcomes by source."""
     outcomes: dict[str, Outcomes] = {}
-    for place_, lines in [(folder, True), *((other, False) for other in rejected)]:
-        for line, _, item in numbered(place_):
-            if isinstance(item, TraceError):
-                continue
-            if lines:
-                last[item.task.id] = line
-            if outcomes_too:
+    for folder in folders:
+        for _, _, item in numbered(folder):
+            if isinstance(item, Trace):
                 count_outcome(outcomes, item)
-    return last, outcomes
+    return outcomes
 
 
 def count_outcome(outcomes: dict[str, Outcomes], trace: Trace) -> None:
@@ -239,10 +237,8 @@ def count_outcome(outcomes: dict[str, Outcomes], trace: Trace) -> None:
 class _Judge:
     """Applies the rules to one line after the other; knows the kept ones by their hashes."""
 
-    def __init__(
-        self, folder: Path, settings: Settings, last: dict[str, int], useless: set[str], outcomes: dict[str, Outcomes]
-    ) -> None:
-        self._folder, self._settings, self._last = folder, settings, last
+    def __init__(self, folder: Path, settings: Settings, lasts: Lasts, useless: set[str], outcomes: dict[str, Outcomes]) -> None:
+        self._folder, self._settings, self._lasts = folder, settings, lasts
         self._useless, self._outcomes = useless, outcomes
         self._hashes = ImageHashes()
         self._exact: dict[bytes, str] = {}
@@ -253,14 +249,17 @@ class _Judge:
         """The first rule that a line breaks; a trace that breaks none is remembered."""
         if isinstance(item, TraceError):
             return Removed(line=line, rule="unreadable", reason=without_folder(item, self._folder))
-        for rule, check in self._checks(line):
-            reason = None if rule in self._settings.skip else check(item)
+        fault = outdated(item, line, self._lasts) or self._first_broken(item)
+        return fault and Removed(line=line, id=item.task.id, source=item.task.source, rule=fault[0], reason=fault[1])
+
+    def _first_broken(self, trace: Trace) -> tuple[Rule, str] | None:
+        for rule, check in self._checks():
+            reason = None if rule in self._settings.skip else check(trace)
             if reason:
-                return Removed(line=line, id=item.task.id, source=item.task.source, rule=rule, reason=reason)
+                return rule, reason
         return None
 
-    def _checks(self, line: int) -> Iterator[tuple[Rule, Callable[[Trace], str | None]]]:
-        yield "superseded", lambda trace: later_line(last) if (last := self._last[trace.task.id]) != line else None
+    def _checks(self) -> Iterator[tuple[Rule, Callable[[Trace], str | None]]]:
         yield "length", self._too_long
         yield "loop", loop
         yield "error", failed_call
@@ -354,8 +353,9 @@ def useless_call(trace: Trace) -> str | None:
 
     A result is used if a later reply's thought or arguments (Terminate's answer is one) have one of its words of three letters
     or more, also as part of a word, or one of its numbers (to 1 %). A result without such words and numbers (an empty list,
-    true) and an image are used if any reply follows; an image also if the same reply names it behind the call. What is used in
-    other words (two depths compared by "the first is closer") is not recognised.
+    true) and an image are used if any reply follows; an image also if the same reply names it behind the call. A measurement (a
+    depth, a similarity: a number that is not part of a text) is also used if a later reply compares ("the first is closer"), a
+    list if it says how many there are.
     """
     for number, step in enumerate(trace.steps):
         later = [(after.thought, after.actions) for after in trace.steps[number + 1 :]]
@@ -375,18 +375,27 @@ def _used(observation: Observation, later: list[tuple[str, tuple[Action, ...]]])
     if not words and not numbers:
         return True
     said = [part for thought, actions in later for part in (thought, [action.arguments for action in actions])]
-    text = "\n".join(_leaves(said)).casefold()
+    text = "\n".join(map(str, _leaves(said))).casefold()
     found = _telling(said)[1]
-    return any(word in text for word in words) or any(
+    quoted = any(word in text for word in words) or any(
         math.isclose(one, other, rel_tol=0.01) for one in numbers for other in found
     )
+    measured = any(isinstance(leaf, int | float) for leaf in _leaves(observation.content))
+    lengths = {len(value) for value in observation.content.values() if isinstance(value, list)}
+    return quoted or bool((measured and _COMPARES.search(text)) or lengths & numbers_in(text))
+
+
+_COMPARES = re.compile(
+    r"\b(?:than|same|equal\w*|alike|similar|different|most|least|behind|in front"
+    r"|(?:clos|near|farth|furth|deep|larg|bigg|small|high|low|great|short|long|tall|wid)(?:er|est))\b"
+)
 
 
 def _telling(values: Any) -> tuple[set[str], set[float]]:
     """The words of three letters or more and the numbers in the strings and numbers of JSON values."""
     words: set[str] = set()
     numbers: set[float] = set()
-    for token in question_words("\n".join(_leaves(values))):
+    for token in question_words("\n".join(map(str, _leaves(values)))):
         if token[0].isdecimal():
             with contextlib.suppress(ValueError):
                 numbers.add(float(token.replace(",", "")))
@@ -395,11 +404,11 @@ def _telling(values: Any) -> tuple[set[str], set[float]]:
     return words, numbers
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _leaves(value: Any) -> Iterator[str | float]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
             yield from _leaves(item)
     elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        yield value

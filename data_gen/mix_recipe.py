@@ -87,12 +87,12 @@ class MixRecipe(_Settings):
     @model_validator(mode="after")
     def _all_have_folders(self) -> "MixRecipe":
         wanted = dict.fromkeys(part.source for part in self.parts)
-        for name in wanted:
-            if not self.sources.get(name):
-                raise ValueError(f"the source {name!r} has no folder: give --source {name}=DIR, or name it under 'sources'")
         for name in self.sources:
             if name not in wanted:
                 raise ValueError(f"no part takes from the source {name!r}; the parts take from {', '.join(wanted)}")
+        for name in wanted:
+            if not self.sources.get(name):
+                raise ValueError(f"the source {name!r} has no folder: give --source {name}=DIR, or name it under 'sources'")
         return self
 
     def folders(self) -> dict[str, tuple[str, Path]]:

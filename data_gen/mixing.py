@@ -19,21 +19,21 @@ from typing import IO, Any
 
 from taco.data_gen.apportioning import apportioned, assign, available, most
 from taco.data_gen.contamination import Evaluation, evaluation_file
-from taco.data_gen.duplicates import exact_key
 from taco.data_gen.mix_recipe import MixRecipe, Part
 from taco.data_gen.selection import (
     REMOVED_FILE,
     Kind,
     Removed,
     direct,
+    earlier,
     file_digest,
     finished,
     inputs,
     kind,
-    later_line,
     missing_image,
     numbered,
     place,
+    question_key,
     whole_folder,
     without_folder,
 )
@@ -55,7 +55,7 @@ class _Row:
     source: str
     kind: Kind
     answered: bool
-    key: bytes
+    question: bytes
     images: tuple[int, ...]
     inputs: int
 
@@ -144,7 +144,8 @@ def _scan(recipe: MixRecipe, evaluation: Evaluation | None, removed: list[Remove
                 removed.append(Removed(folder=label, line=line, rule="unreadable", reason=without_folder(item, folder)))
                 continue
             if item.task.id in here:
-                removed.append(_left_out(here.pop(item.task.id), "superseded", later_line(line)))
+                before = here.pop(item.task.id)
+                removed.append(_left_out(before, *earlier(line, before.question == question_key(item))))
             if not any(part.fits(item.task.source) for part in parts):
                 continue
             row = _row(recipe.seed, label, line, offset, item, numbers)
@@ -175,7 +176,7 @@ def _left_out(row: _Row, rule: str, reason: str) -> Removed:
 
 
 def _row(seed: int, label: str, line: int, offset: int, trace: Trace, numbers: dict[str, int]) -> _Row:
-    made, given = kind(trace), inputs(trace)
+    given = inputs(trace)
     shas = dict.fromkeys(image.sha256 for image in (*given, *trace.images.values()))
     return _Row(
         rank=int.from_bytes(hashlib.sha256(json.dumps([seed, label, trace.task.id]).encode()).digest()[:16], "big"),
@@ -184,9 +185,9 @@ def _row(seed: int, label: str, line: int, offset: int, trace: Trace, numbers: d
         line=line,
         id=trace.task.id,
         source=sys.intern(trace.task.source),
-        kind=made,
+        kind=kind(trace),
         answered=trace.task.answer is not None,
-        key=exact_key(made, trace.task, [image.sha256 for image in given]),
+        question=question_key(trace),
         images=tuple(numbers.setdefault(sha, len(numbers)) for sha in shas),
         inputs=len({image.sha256 for image in given}),
     )
@@ -194,9 +195,9 @@ def _row(seed: int, label: str, line: int, offset: int, trace: Trace, numbers: d
 
 def _distinct(rows: Iterable[_Row], removed: list[Removed]) -> Iterator[_Row]:
     """The rows without those whose question came before in the same format."""
-    first: dict[bytes, _Row] = {}
+    first: dict[tuple[Kind, bytes], _Row] = {}
     for row in rows:
-        same = first.setdefault(row.key, row)
+        same = first.setdefault((row.kind, row.question), row)
         if same is row:
             yield row
         else:

@@ -17,6 +17,7 @@ from PIL import Image
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.scenes.scene import Scene
+from taco.data_gen.similarity_errors import SimilarityErrors
 from taco.data_gen.simulation import SIMULATED, Simulation
 from taco.tools.catalogue import all_tools
 from taco.tools.ocr import make_ocr
@@ -50,11 +51,15 @@ class Real:
     def tools(self) -> list[Tool]:
         return list(self._tools.values())
 
-    def look(self, scene: Scene, names: Sequence[str], rng: random.Random, images: Sequence[Image.Image] = ()) -> Toolbox:
+    def require(self, names: Sequence[str]) -> None:
         """Raises ValueError where a tool of these names cannot run here."""
         missing = [f"{name}: {problem}" for name in names if (problem := self._tools[name].unavailable())]
         if missing:
             raise ValueError(f"Real observations need tools that cannot run here. {' '.join(missing)} Or simulate observations.")
+
+    def look(self, scene: Scene, names: Sequence[str], rng: random.Random, images: Sequence[Image.Image] = ()) -> Toolbox:
+        """Raises ValueError as `require` does."""
+        self.require(names)
         # A toolbox remembers results, so that one image is read once; a new one for each scene keeps that memory small.
         return Toolbox(self._tools[name] for name in names)
 
@@ -62,8 +67,13 @@ class Real:
 class Simulated:
     """The real tools but for those that `Simulation` answers from the annotation."""
 
-    def __init__(self, ocr: OcrErrors | None = None, perception: PerceptionErrors | None = None) -> None:
-        self._simulation = Simulation(ocr, perception)
+    def __init__(
+        self,
+        ocr: OcrErrors | None = None,
+        perception: PerceptionErrors | None = None,
+        likeness: SimilarityErrors | None = None,
+    ) -> None:
+        self._simulation = Simulation(ocr, perception, likeness)
         self._tools = {tool.name: tool for tool in [*all_tools(), *self._simulation.tools]}
 
     @property

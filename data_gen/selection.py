@@ -1,4 +1,4 @@
-"""What `filter`, `mix` and `stats` share: the format of a trace, its line and images, output folders that appear whole.
+"""What `verify`, `filter`, `mix`, `export` and `stats` share: a trace's format, line, id and images, folders that appear whole.
 
 >>> kind(trace)
 'cota'
@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from taco.data_gen.duplicates import exact_key
 from taco.data_gen.observations import direct_toolbox
 from taco.data_gen.programs.question import DIRECT_THOUGHT
 from taco.prompts import reply_text
@@ -38,6 +39,8 @@ from taco.trace import (
 
 REMOVED_FILE = "removed.jsonl"
 Kind = Literal["cota", "cot", "direct"]
+Earlier = Literal["superseded", "duplicate id"]
+"""Why a line whose id comes again later does not count: there it asks the same, or something else."""
 
 
 class Removed(BaseModel):
@@ -95,11 +98,13 @@ def numbered(folder: Path) -> Iterator[tuple[int, int, Trace | TraceError]]:
     """Each trace or unreadable line of a folder, with the number and the byte offset of its line.
 
     Raises:
-        TraceError: If there is no ``traces.jsonl``.
+        TraceError: If there is no ``traces.jsonl``, or nothing in it.
     """
-    items = scan_traces(folder)
+    items, number = scan_traces(folder), 0
     for number, (item, offset) in enumerate(zip(items, _offsets(folder / TRACES_FILE), strict=True), start=1):
         yield number, offset, item
+    if not number:
+        raise TraceError(f"{folder / TRACES_FILE} is empty. Give a folder with traces.")
 
 
 def _offsets(file: Path) -> Iterator[int]:
@@ -111,9 +116,32 @@ def _offsets(file: Path) -> Iterator[int]:
             offset += len(line)
 
 
-def later_line(line: int) -> str:
-    """Why a line does not count: a trace that was saved again stands there twice (`Trace.save`)."""
-    return f"line {line} has the same id; the last one counts"
+def question_key(trace: Trace) -> bytes:
+    """The same for traces of one question about the same images."""
+    return exact_key("", trace.task, [image.sha256 for image in inputs(trace)])
+
+
+Lasts = dict[str, tuple[int, bytes]]
+"""By id, the number of its last line, and the `question_key` there."""
+
+
+def last_lines(folder: Path) -> Lasts:
+    """Which line of each id counts: the last one (`Trace.save`). Raises as `numbered` does."""
+    return {item.task.id: (line, question_key(item)) for line, _, item in numbered(folder) if isinstance(item, Trace)}
+
+
+def outdated(trace: Trace, line: int, lasts: Lasts) -> tuple[Earlier, str] | None:
+    """Why a line does not count, since its id comes again: the rule, and a sentence."""
+    last, question = lasts.get(trace.task.id, (line, b""))  # none yet: it was written after they were read
+    return earlier(last, question == question_key(trace)) if last != line else None
+
+
+def earlier(last: int, same_question: bool) -> tuple[Earlier, str]:
+    """The rule and the sentence for a line whose id comes again in line ``last``."""
+    if same_question:
+        return "superseded", f"line {last} has the same id; the last one counts"
+    remedy = "The last one counts; give each question an id of its own"
+    return "duplicate id", f"line {last} has the same id, and another question or other images. {remedy}"
 
 
 def without_folder(error: TraceError, folder: Path) -> str:

@@ -34,6 +34,8 @@ def wrong_answer(trace: Trace, answers: Answers = "exact", judge: Judge | None =
         answers: ``exact``: `taco.evaluation.scoring.is_correct`. ``anls``: a text may also be nearly the right one (`anls`);
             numbers and choices may not.
         judge: Asked where they differ: scores the answer 0 to 1. One that gives no score lets nothing pass.
+
+    The task is at fault where it has choices and its right answer is none of them (`faulty_task`); so says the sentence.
     """
     task, answer = trace.task, trace.answer or ""
     if task.answer is None or is_correct(trace.answer, task):
@@ -41,13 +43,20 @@ def wrong_answer(trace: Trace, answers: Answers = "exact", judge: Judge | None =
     near = answers == "anls" and not task.choices and parse_number(task.answer) is None
     if near and anls(answer, task.answer) >= ANLS_THRESHOLD:
         return ""
-    differ = f"the answer is {trace.answer!r}, right is {task.answer!r}"
+    differ = faulty_task(task) or f"the answer is {trace.answer!r}, right is {task.answer!r}"
     if judge is None:
         return differ
     score = ask_score(judge, _judge_prompt(task, answer), 1)
     if score is None:
         return f"{differ}, and the judge gave no score in {TRIES} tries"
     return "" if round(score, 1) >= JUDGE_THRESHOLD else f"{differ}, and the judge gives it {score:g}"
+
+
+def faulty_task(task: Task) -> str:
+    """Why no choice can be the right one; empty where one is, or where there are no choices."""
+    if task.answer is None or not task.choices or is_correct(task.answer, task):
+        return ""
+    return f"the task is at fault: its right answer {task.answer!r} is none of its choices, {', '.join(map(repr, task.choices))}"
 
 
 def anls(answer: str, gold: str) -> float:

@@ -11,20 +11,19 @@ An interrupted run goes on, and ends with the same bytes: a line counts once its
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from taco.data_gen.folders import claim, whole_lines
-from taco.data_gen.selection import direct
-from taco.data_gen.verification import Verdict, Verifier, unreadable
+from taco.data_gen.selection import Earlier, direct, last_lines, numbered, question_key
+from taco.data_gen.verification import FAULTY_TASK, Verdict, Verifier
 from taco.prompts import conversation
 from taco.tools.images import ImageStore
 from taco.tools.toolbox import Toolbox
@@ -37,12 +36,13 @@ from taco.trace import (
     append_line,
     read_traces,
     save_image,
-    scan_traces,
     write_new,
 )
 
 KEPT, REJECTED, REPAIRED = "kept", "rejected", "repaired"
 VERDICTS_FILE, PAIRS_FILE = "verdicts.jsonl", "pairs.jsonl"
+_NOT_THE_MODELS = (*get_args(Earlier), FAULTY_TASK)
+"""Faults of a file or task: there is nothing to repair, and nothing that a model should not have said."""
 
 
 def sort_folder(
@@ -50,8 +50,7 @@ def sort_folder(
 ) -> Iterator[Verdict]:
     """Verify the traces of a folder and write them into another; yields the verdicts, also those of an interrupted run.
 
-    Beside what a `Verifier` finds, a trace fails in format that stands in the folder a second time, or whose id another question
-    has. Several traces of one question are none: they are samples.
+    The verdicts are those of `verify_folder`.
 
     Args:
         folder: Has traces.jsonl.
@@ -60,32 +59,29 @@ def sort_folder(
         settings: What the verdicts depend on, as JSON: a run goes on with the same ones only.
 
     Raises:
-        TraceError: If ``folder`` has no traces.jsonl.
+        TraceError: If ``folder`` has no traces.jsonl, or nothing in it.
         ValueError: If ``out`` holds something else, or was begun with other settings or traces.
     """
-    target, file = Path(out), Path(folder) / TRACES_FILE
-    if not file.is_file():
-        raise TraceError(f"There is no file {file}.")
+    source, target = Path(folder), Path(out)
+    lasts, mended = last_lines(source), set[bytes]()
     claim(target, dict(settings or {}))
-    done = _resume(target)
-    before, register = itertools.islice(_verdicts(target), done), _Register()
-    for index, item in enumerate(scan_traces(folder)):
+    before = itertools.islice(_verdicts(target), _resume(target))
+    for line, _, item in numbered(source):
         verdict = next(before, None)
-        if isinstance(item, TraceError):
-            verdict, new = unreadable(item), verdict is None
-        else:
-            double, new = register.double(item, index), verdict is None
-            if verdict is None:
-                verdict = _write(item, double or verifier.verify(item), register, Path(folder), target)
-            elif verdict.id != item.task.id:
-                begun = f"{target} was begun with other traces: its verdict {index + 1} is on {verdict.id}"
-                raise ValueError(f"{begun}, the trace is {item.task.id}. Take a new folder.")
-            register.repaired |= {_question(item)} if verdict.repaired else set()
-        if new:
+        if verdict is None:
+            verdict = verifier.judge_line(item, line, lasts)
+            if isinstance(item, Trace):
+                verdict = _write(item, verdict, mended, source, target)
             append_line(target / VERDICTS_FILE, verdict.model_dump_json())
+        elif isinstance(item, Trace) and verdict.id != item.task.id:
+            begun = f"{target} was begun with other traces: its verdict {line} is on {verdict.id}"
+            raise ValueError(f"{begun}, the trace is {item.task.id}. Take a new folder.")
+        if isinstance(item, Trace) and verdict.repaired:
+            mended.add(question_key(item))
         yield verdict
     if next(before, None):
-        raise ValueError(f"{target} was begun with other traces: it has verdicts on more than {file} holds. Take a new folder.")
+        more = f"it has verdicts on more than {source / TRACES_FILE} holds"
+        raise ValueError(f"{target} was begun with other traces: {more}. Take a new folder.")
     _write_pairs(target, verifier)
 
 
@@ -118,11 +114,11 @@ def preference_pairs(kept: Iterable[Trace], rejected: Iterable[Trace], verifier:
         ``prompt`` (messages, their content in parts of text and of image), ``chosen`` and ``rejected`` (a message each) and
         ``images`` (names of files), as TRL's DPOTrainer reads them; and ``id``, the task's.
     """
-    passing: dict[str, list[Trace]] = {}
+    passing: dict[bytes, list[Trace]] = {}
     for trace in kept:
-        passing.setdefault(_question(trace), []).append(trace)
+        passing.setdefault(question_key(trace), []).append(trace)
     for trace in rejected:
-        rivals = [rival for rival in passing.get(_question(trace), []) if _part(rival, trace) is not None]
+        rivals = [rival for rival in passing.get(question_key(trace), []) if _part(rival, trace) is not None]
         if rivals:
             yield _pair(max(rivals, key=lambda rival: _part(rival, trace) or 0), trace, verifier.toolbox(trace))
 
@@ -170,47 +166,18 @@ def _said(step: Step) -> dict[str, Any]:
     return {"role": "assistant", "content": [{"type": "text", "text": step.reply}]}
 
 
-def _question(trace: Trace) -> str:
-    """The same for traces of one question about the same images."""
-    task = trace.task
-    files = [trace.images.get(f"image-{index}") for index in range(len(task.images))]
-    pixels = [file and file.sha256 for file in files]
-    return hashlib.sha256(json.dumps([task.question, task.choices, pixels]).encode()).hexdigest()[:32]
-
-
-class _Register:
-    """What was seen of a folder: ids with their question, traces, and questions that were repaired."""
-
-    def __init__(self) -> None:
-        self._ids: dict[str, tuple[int, str]] = {}
-        self._traces: dict[bytes, int] = {}
-        self.repaired: set[str] = set()
-
-    def double(self, trace: Trace, index: int) -> Verdict | None:
-        """The verdict on a trace that was seen before, or whose id was."""
-        question, digest = _question(trace), hashlib.sha256(trace.to_json().encode()).digest()[:16]
-        first = self._traces.setdefault(digest, index)
-        place, other = self._ids.setdefault(trace.task.id, (index, question))
-        reason = ""
-        if first != index:
-            reason = f"it is the same as trace {first + 1}"
-        elif other != question:
-            reason = f"its id is that of trace {place + 1}, which has another question or other images"
-        return Verdict(id=trace.task.id, failed="format", fault="duplicate", reason=reason) if reason else None
-
-
 # ---------------------------------------------------------------------- on disk
 
 
-def _write(trace: Trace, verdict: Verdict, register: _Register, folder: Path, out: Path) -> Verdict:
-    """Write a trace where it belongs; returns the verdict, which says whether it was repaired."""
+def _write(trace: Trace, verdict: Verdict, mended: set[bytes], folder: Path, out: Path) -> Verdict:
+    """Write a trace where it belongs; returns the verdict, which says whether its question, not yet ``mended``, was repaired."""
     _save(trace, folder, out / (REJECTED if verdict.failed else KEPT))
-    if not verdict.failed or verdict.fault == "duplicate" or _question(trace) in register.repaired:
+    if not verdict.failed or verdict.fault in _NOT_THE_MODELS or question_key(trace) in mended:
         return verdict
-    mended = repaired(trace)
-    if mended is None:
+    direct_trace = repaired(trace)
+    if direct_trace is None:
         return verdict
-    _save(mended, folder, out / REPAIRED)
+    _save(direct_trace, folder, out / REPAIRED)
     return verdict.model_copy(update={"repaired": True})
 
 
@@ -228,8 +195,8 @@ def _save(trace: Trace, folder: Path, out: Path) -> None:
 
 
 def _write_pairs(out: Path, verifier: Verifier) -> None:
-    wanted = {_question(trace) for trace in _refused(out)}
-    kept = (trace for trace in _traces(out / KEPT) if _question(trace) in wanted)
+    wanted = {question_key(trace) for trace in _refused(out)}
+    kept = (trace for trace in _traces(out / KEPT) if question_key(trace) in wanted)
     draft = out / f"{PAIRS_FILE}.part"
     with draft.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in preference_pairs(kept, _refused(out), verifier))
@@ -240,7 +207,7 @@ def _refused(out: Path) -> Iterator[Trace]:
     """Traces rejected for faults of the model. What failed in execution has a false record, which says nothing of the model."""
     verdicts = (verdict for verdict in _verdicts(out) if verdict.failed and verdict.fault != "unreadable")
     for trace, verdict in zip(_traces(out / REJECTED), verdicts, strict=True):
-        if verdict.failed != "execution" and verdict.fault not in ("duplicate", "image"):
+        if verdict.failed != "execution" and verdict.fault not in (*_NOT_THE_MODELS, "image"):
             yield trace
 
 

@@ -126,7 +126,7 @@ def survey(folder: Path, on_read: Callable[[], None] | None = None) -> Stats:
     """Go through a folder once; of each distinct question and image a hash is kept in memory.
 
     Raises:
-        TraceError: If there is no ``traces.jsonl``.
+        TraceError: If there is no ``traces.jsonl``, or nothing in it.
         ValueError: If ``rejected.jsonl`` or ``removed.jsonl`` holds something else.
     """
     tally, unreadable = _Tally(), 0

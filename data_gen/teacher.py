@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ class Report:
     Attributes:
         rows: Wanted: questions times samples.
         done_before: Rows that had a trace already.
-        finished: Rows that got one now; those with tool calls are ``cota``, those without ``cot``.
+        finished: Rows that got one now: those that were answered with tool calls (``cota``) and without (``cot``), and the next.
+        unanswered: How many ended without an answer, by `taco.trace.StopReason`. Verification rejects them.
         failed: Rows that got none now; runs.jsonl says why. The same command tries them again.
         skipped: Rows of the set that cannot be used; skipped.jsonl says why. None where the set had been read before.
         not_chosen: Questions left out because there are more than ``per_image`` about their images. None, as above.
@@ -86,6 +87,7 @@ class Report:
     finished: int = 0
     cota: int = 0
     cot: int = 0
+    unanswered: dict[str, int] = field(default_factory=dict)
     failed: int = 0
     skipped: int | None = None
     not_chosen: int | None = None
@@ -144,6 +146,7 @@ def begin(
         try:
             prepared = prepare(source, out, per_image=plan.per_image, seed=plan.seed, limit=plan.limit, on_row=on_read)
         except ValueError:
+            (out / f"{TASKS_FILE}.part").unlink(missing_ok=True)
             if new:  # mended, the set would be another one than the folder was begun with
                 for name in (CONFIG_FILE, SKIPPED_FILE):
                     (out / name).unlink(missing_ok=True)
@@ -298,8 +301,12 @@ class Lesson:
             else:
                 trace.save(self.out)
                 self.report.finished += 1
-                self.report.cota += calls > 0
-                self.report.cot += calls == 0
+                if trace.stop_reason == "answered":
+                    self.report.cota += calls > 0
+                    self.report.cot += calls == 0
+                else:
+                    unanswered = self.report.unanswered
+                    unanswered[trace.stop_reason] = unanswered.get(trace.stop_reason, 0) + 1
             save_record(record, self.out)
             self._ended += 1
             self._usage += finished.usage

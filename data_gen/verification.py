@@ -8,7 +8,7 @@ $ taco-data verify out
 Stages as in APIGen (arXiv 2406.18518), the rating as in AgentOhana (arXiv 2402.15506):
 
 - format: replies parse, calls have no `Finding`, the trace ends with Terminate;
-- execution: every call is run again and must give what was recorded, numbers of neural tools within `TOLERANCES`;
+- execution: every call is run again and must give what was recorded, as far as `taco.data_gen.reruns` asks;
 - semantics: the answer is right (`taco.data_gen.semantics`) and comes from what was observed (`taco.data_gen.grounding`);
 - rating: `taco.data_gen.rating`, where a least rating is asked for.
 
@@ -20,7 +20,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +29,10 @@ from taco.data_gen.formats.form import IMPORTED
 from taco.data_gen.grounding import ungrounded
 from taco.data_gen.observations import ENGINE, SIMULATED, THREADS
 from taco.data_gen.rating import rate
-from taco.data_gen.semantics import Answers, Judge, wrong_answer
+from taco.data_gen.reruns import compare, compare_imported
+from taco.data_gen.selection import Lasts, last_lines, numbered, outdated
+from taco.data_gen.semantics import Answers, Judge, faulty_task, wrong_answer
+from taco.data_gen.simulation import Simulation
 from taco.parser import parse_reply
 from taco.prompts import terminated
 from taco.tools.action import Action, Observation
@@ -38,14 +42,15 @@ from taco.tools.images import ImageStore
 from taco.tools.ocr import make_ocr
 from taco.tools.tool import Tool
 from taco.tools.toolbox import Toolbox
-from taco.trace import Step, Trace, TraceError, scan_traces
+from taco.trace import Step, Trace, TraceError
 
 Stage = Literal["format", "execution", "semantics", "rating"]
 _T = TypeVar("_T")
 
-TOLERANCES = {"depth": 0.02, "similarity": 0.02, "bbox": 0.02, "score": 0.05}
-"""How far a number below a key of an observation may be from the recorded one: neural tools differ between machines in their last
-digits. Depth is relative, by its size where that is over 1. All else must be equal."""
+ANYWHERE = frozenset({"Calculate", "SolveMathEquation", "Crop", "ZoomIn", "Terminate"})
+"""Tools that need no weights: their calls are run again also where others ran them (imported), or beside simulated ones."""
+FAULTY_TASK = "faulty task"
+"""The `Verdict.fault` of a trace whose question cannot be answered rightly."""
 DEADLINE = 120.0
 """Seconds that a call may take; an isolated tool has a deadline of its own."""
 
@@ -140,6 +145,15 @@ class Verifier:
         for tool in [*tools, make_ocr(ENGINE, threads=THREADS), *all_tools()]:
             self._known.setdefault(tool.name, []).append(tool)
         self._toolboxes: dict[tuple[tuple[str, str], ...], Toolbox] = {}
+        self._simulated = {tool.name for tool in Simulation().tools} - ANYWHERE
+
+    def judge_line(self, item: Trace | TraceError, line: int, lasts: Lasts) -> Verdict:
+        """The verdict on a line of a folder: as `verify`, but a line that is no trace fails in format, and one whose id comes
+        again later (`taco.data_gen.selection.last_lines`)."""
+        if isinstance(item, TraceError):
+            return Verdict(id=f"line {item.line}", failed="format", fault="unreadable", reason=str(item))
+        old = outdated(item, line, lasts)
+        return Verdict(id=item.task.id, failed="format", fault=old[0], reason=old[1]) if old else self.verify(item)
 
     def verify(self, trace: Trace) -> Verdict:
         """The verdict on one trace; needs its pixels. Only a bug of ours raises, or a judge that cannot be asked (RunError)."""
@@ -185,11 +199,12 @@ class Verifier:
             name = call.action.name
             if call.recorded.error is not None and not self.rules.allow_errors:
                 raise _Fault("failed call", f"step {call.step}: {name} failed: {call.recorded.error}")
-            why = _cannot_run(name, backends[name], toolbox)
+            why = self._cannot_run(name, backends[name], toolbox[name])
+            if not why:
+                here = store.copy()
+                why = _held_against(call, self._observe(call, toolbox, here), trace.store, here, backends[name] == IMPORTED)
             if why:
                 not_run[name] = why
-            else:
-                self._compare(trace, call, toolbox, store.copy())
             for image in call.recorded.images:
                 if store.add(trace.store[image]) != image:
                     raise _Fault(
@@ -201,50 +216,52 @@ class Verifier:
             )
         return " ".join(not_run.values())
 
-    def _compare(self, trace: Trace, call: _Call, toolbox: Toolbox, store: ImageStore) -> None:
-        name, recorded = call.action.name, call.recorded
+    def _cannot_run(self, name: str, backend: str, tool: Tool) -> str:
+        """Why a tool's calls are skipped; empty if they are not. Raises _Fault where its back end is another one here."""
+        simulated = backend.startswith(SIMULATED) and name in self._simulated
+        if simulated or (backend == IMPORTED and name not in ANYWHERE):
+            return f"{name} was {backend.split()[0]}, so it cannot be run again."
+        problem = tool.unavailable()
+        if problem:
+            return f"{name} cannot run here: {problem}"
+        if backend not in (tool.backend, IMPORTED):
+            raise _Fault("other backend", f"{name} was {backend}, here it is {tool.backend}")
+        return ""
+
+    def _observe(self, call: _Call, toolbox: Toolbox, store: ImageStore) -> Observation:
+        """What a call gives here."""
+        name = call.action.name
         try:
             if toolbox[name].isolated:
-                observed = toolbox.execute(call.action, store)
-            else:
-                observed = _within(self._deadline, lambda: toolbox.execute(call.action, store))
+                return toolbox.execute(call.action, store)
+            return _within(self._deadline, lambda: toolbox.execute(call.action, store))
         except TimeoutError:
             raise _Fault("hang", f"step {call.step}: {name} took longer than {self._deadline:g} s") from None
         except Exception as error:  # a tool's bug ends this trace, not the run
             raise _Fault("crash", f"step {call.step}: {name} raised {type(error).__name__}: {error}") from error
-        if observed.images != recorded.images or not _agree(
-            observed.content if observed.error is None else observed.error,
-            recorded.content if recorded.error is None else recorded.error,
-        ):
-            said = f"{name} gave {observed.to_json()}, recorded is {recorded.to_json()}"
-            raise _Fault("other observation", f"step {call.step}: {said}")
-        other = [image for image in recorded.images if store.sha256(image) != trace.images[image].sha256]
-        if other and observed == recorded:  # else what is drawn on it is a little different, too
-            raise _Fault("other image", f"step {call.step}: {name} made another {other[0]} than the recorded one")
 
     def _check_semantics(self, trace: Trace) -> None:
         wrong = wrong_answer(trace, self.rules.answers, self._judge)
         if wrong:
-            raise _Fault("wrong answer", wrong)
+            raise _Fault(FAULTY_TASK if faulty_task(trace.task) else "wrong answer", wrong)
         unsupported = ungrounded(trace)
         if unsupported:
             raise _Fault("ungrounded", unsupported)
 
 
 def verify_folder(folder: str | os.PathLike[str], verifier: Verifier | None = None) -> Iterator[Verdict]:
-    """The verdict on each line of a folder's ``traces.jsonl``, in order. A line that is no trace fails in format.
+    """The verdict on each line of a folder's ``traces.jsonl``, in order.
+
+    A line that is no trace fails in format, and so does one whose id comes again: the last one counts (`Trace.save`). Samples of
+    one question have ids of their own. What is kept in memory of a trace are its id and 16 bytes.
 
     Raises:
-        TraceError: If there is no such file, or it is no text.
+        TraceError: If there is no such file, nothing in it, or it is no text.
     """
     verifier = verifier or Verifier()
-    for item in scan_traces(folder):
-        yield unreadable(item) if isinstance(item, TraceError) else verifier.verify(item)
-
-
-def unreadable(error: TraceError) -> Verdict:
-    """The verdict on a line that is no trace."""
-    return Verdict(id=f"line {error.line}", failed="format", fault="unreadable", reason=str(error))
+    lasts = last_lines(Path(folder))
+    for line, _, item in numbered(Path(folder)):
+        yield verifier.judge_line(item, line, lasts)
 
 
 def _failed(
@@ -339,16 +356,17 @@ def _inputs(trace: Trace) -> ImageStore:
     return ImageStore(trace.store[f"image-{index}"] for index in range(count))
 
 
-def _cannot_run(name: str, backend: str, toolbox: Toolbox) -> str:
-    """Why a tool's calls are skipped; empty if they are not. Raises _Fault where its back end is another one here."""
-    if backend.startswith(SIMULATED) or backend == IMPORTED:
-        return f"{name} was {backend.split()[0]}, so it cannot be run again."
-    problem = toolbox[name].unavailable()
-    if problem:
-        return f"{name} cannot run here: {problem}"
-    here = toolbox[name].backend
-    if here != backend:
-        raise _Fault("other backend", f"{name} was {backend}, here it is {here}")
+def _held_against(call: _Call, observed: Observation, there: ImageStore, here: ImageStore, imported: bool) -> str:
+    """Hold a call's record against what it gave here; returns why it cannot be told whether they agree. Raises _Fault."""
+    name, recorded = call.action.name, call.recorded
+    found = (compare_imported if imported else compare)(recorded, observed, there, here)
+    if found == "other image":
+        raise _Fault(found, f"step {call.step}: {name} made another {recorded.images[0]} than the recorded one")
+    if found == "other observation":
+        said = f"{name} gave {observed.to_json()}, recorded is {recorded.to_json()}"
+        raise _Fault(found, f"step {call.step}: {said}")
+    if found == "unclear":
+        return f"{name} was imported: {recorded.to_json()} cannot be compared with what it gives here, {observed.to_json()}."
     return ""
 
 
@@ -375,15 +393,3 @@ def _within(seconds: float, function: Callable[[], _T]) -> _T:
     if not done:
         raise TimeoutError
     return done[0]
-
-
-def _agree(one: Any, other: Any, key: str = "") -> bool:
-    """Whether two JSON values are equal, numbers below a key of `TOLERANCES` nearly so."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_agree(one[name], other[name], name) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_agree(*pair, key) for pair in zip(one, other, strict=True))
-    if key in TOLERANCES and {type(one), type(other)} <= {int, float}:
-        scale = max(1.0, abs(other)) if key == "depth" else 1.0
-        return bool(abs(one - other) <= TOLERANCES[key] * scale + 1e-9)
-    return type(one) is type(other) and bool(one == other)

@@ -287,12 +287,15 @@ def _parse(record: type[_R], line: str, file: Path, number: int) -> _R:
     try:
         return record.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the line"
-        raise TraceError(
-            f"{file}, line {number}: {where}: {first['msg']}. Mend or delete the line ({error.error_count()} faults in it).",
-            number,
-        ) from None
+        faults = error.errors(include_url=False)
+        other = next((str(fault["input"])[:80] for fault in faults if fault["loc"] == ("schema",)), None)
+        where = ".".join(str(part) for part in faults[0]["loc"]) or "the line"
+        count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+        said = f"{where}: {faults[0]['msg']}. Mend or delete the line ({count} in it)."
+        if other is not None:
+            remedy = "Read it with the version of taco that wrote it, or make the trace again"
+            said = f"its schema is {other!r}, another version than {SCHEMA!r}, which is read here. {remedy}."
+        raise TraceError(f"{file}, line {number}: {said}", number) from None
 
 
 class _FolderStore(ImageStore):

@@ -41,6 +41,7 @@ from taco.data_gen.programs.question import (
     Question,
     QuestionType,
     call,
+    doubtful,
     make_question,
     phrase,
     terminate,
@@ -290,7 +291,7 @@ _CHANGES = tuple(
     for expression in ("round(100 * ({1} - {0}) / {0}, 1)", "round(({1} / {0} - 1) * 100, 1)")
 )
 
-QUESTION_TYPES: dict[str, QuestionType] = {
+_TYPES: dict[str, QuestionType] = {
     "value": _values(2.0, "value", figures.one, look_up),
     "no_such_name": _type(0.7, "no_such_name", _no_such_name, _plans(look_up)),
     "total_of_two": _values(1.0, "total_of_two", figures.total_of_two, partial(work_out, expression="{0} + {1}", said=TOTAL)),
@@ -320,4 +321,5 @@ QUESTION_TYPES: dict[str, QuestionType] = {
     "kind_of_chart": _type(0.3, "kind_of_chart", _kind),
     "is_kind": _type(0.3, "is_kind", _is_kind),
 }
+QUESTION_TYPES = doubtful(_TYPES, "no_such_name", "value")
 """Every type, with the one table of weights. Types with plans are answered through tools, the others from the pixels."""

@@ -92,9 +92,8 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
     "missing": (
         f"What is the (solution of|answer to|result of) {{which}}{_HERE}?",
         f"{_ASK}(solve|work out|do) {{which}}{_HERE}{_PLEASE}.",
-        f"(What does|What did) {{which}} (come to|give|say){_HERE}?",
+        f"(What does|What did|What should) {{which}} (come to|give|equal){_HERE}?",
         f"{_TELL} the (result|answer|solution) of {{which}}{_HERE}{_PLEASE}.",
-        f"Is {{which}}{_HERE} (right|correct|true)?",
     ),
     "number_of_exercises": (
         f"How many (exercises|problems|tasks|questions) (are there|are shown|do you see|are listed|are given){_HERE}?",

@@ -21,6 +21,8 @@ from taco.data_gen.programs.question import (
     Program,
     QuestionType,
     call,
+    doubtful,
+    near_numbers,
     terminate,
 )
 from taco.data_gen.scenes.colours import COLOURS
@@ -125,7 +127,9 @@ def _missing(rng: random.Random, scene: EquationScene) -> Asked | None:
         return None
     labels = next(labels for labels in LABELS if scene.problems[0].label in labels)
     absent = rng.choice([*labels, "7)" if labels[0] == "1)" else "g)"][len(scene.problems) :])
-    return Asked({"which": f"exercise {absent.strip('.)')}", "label": absent}, CANNOT_TELL, ("yes", "no", "0", "1"))
+    values = [value for problem in scene.problems for found in problem.solutions.values() for value in found] or ["10"]
+    value = rng.choice(values)
+    return Asked({"which": f"exercise {absent.strip('.)')}", "label": absent}, CANNOT_TELL, (value, *sorted(near_numbers(value))))
 
 
 def _how_many(rng: random.Random, scene: EquationScene) -> Asked | None:
@@ -145,6 +149,11 @@ READ = (
     "To answer I need the exact numbers of {which}. I read them.",
     "Reading the text will show me {which}.",
 )
+READ_PLACES = (
+    "I read the texts with their places, to tell the exercises apart.",
+    "I need to see what stands where, so I read the texts and their places.",
+    "Reading the texts with their places will show me which lines belong to {which}.",
+)
 SOLVE = (
     "{which} is: {query}. I let it be solved.",
     "I read {query}. Now it has to be solved.",
@@ -155,7 +164,12 @@ WORK_OUT = (
     "{which} is: {query}. I work it out.",
     "I read {query}. I calculate {expression}.",
     "It says {query}, so I need {expression}.",
-    "The text shows {query}. That comes to {expression}.",
+    "The text shows {query}. The calculator does {expression}.",
+)
+TAKE_AWAY = (
+    "{which} is: {query}. I take {claimed} from the left side.",
+    "I read {query}. If that holds, {expression} is 0.",
+    "It says {query}, so {expression} should come to nothing.",
 )
 
 
@@ -165,7 +179,10 @@ def _say(rng: random.Random, sentences: tuple[str, ...], **values: str) -> str:
 
 
 def _read(asked: Parameters, rng: random.Random) -> Lines:
-    seen = yield from call(_say(rng, READ, **asked), "OCR", image="image-0")
+    if "places" in asked:
+        seen = yield from call(_say(rng, READ_PLACES, **asked), "OCR", image="image-0", boxes=True)
+    else:
+        seen = yield from call(_say(rng, READ, **asked), "OCR", image="image-0")
     return [line.strip() for line in seen["text"].split("\n") if line.strip()]
 
 
@@ -262,15 +279,20 @@ def _work_out(asked: Parameters, rng: random.Random) -> Program:
     yield from terminate(f"The result is {result}.", result)
 
 
-def _check(asked: Parameters, rng: random.Random) -> Program:
+def _check(asked: Parameters, rng: random.Random, *, subtract: bool) -> Program:
+    """Works out the left side, or takes away from it at once what is claimed."""
     lines = yield from _read(asked, rng)
     [line, *_] = _exercise(lines, asked["label"])
     expression, claimed = _left_side(line), line.rpartition("=")[2].strip()
-    result = yield from _calculated(_say(rng, WORK_OUT, query=line, expression=expression, **asked), expression)
     if not re.fullmatch(r"-?\d+(\.\d+)?", claimed):
         raise GaveUp("the claimed result was not read")
-    right = Decimal(claimed) == Decimal(result)
-    yield from terminate(f"It is {result}, and {claimed} is written: {'right' if right else 'wrong'}.", "yes" if right else "no")
+    if subtract:
+        expression = f"{expression} - {_bracketed(claimed)}"
+    words = {"query": line, "expression": expression, "claimed": claimed, **asked}
+    result = yield from _calculated(_say(rng, TAKE_AWAY if subtract else WORK_OUT, **words), expression)
+    right = Decimal(result) == (0 if subtract else Decimal(claimed))
+    told = f"The sides differ by {result}" if subtract else f"It is {result}, and {claimed} is written"
+    yield from terminate(f"{told}: {'right' if right else 'wrong'}.", "yes" if right else "no")
 
 
 def _substitute(asked: Parameters, rng: random.Random) -> Program:
@@ -284,9 +306,14 @@ def _substitute(asked: Parameters, rng: random.Random) -> Program:
     yield from terminate(f"So {asked['unknown']} is {result}.", result)
 
 
-def _subtract(asked: Parameters, rng: random.Random) -> Program:
+def _subtract(asked: Parameters, rng: random.Random, *, at_once: bool) -> Program:
     lines = yield from _read(asked, rng)
     [one, *_], [other, *_] = _exercise(lines, asked["label"]), _exercise(lines, asked["than_label"])
+    if at_once:
+        expression = f"({_left_side(one)}) - ({_left_side(other)})"
+        result = yield from _calculated(f"I read {one} and {other}. One calculation gives the difference.", expression)
+        yield from terminate(f"The difference is {result}.", result)
+        return
     first = yield from _calculated(f"I read {one} and {other}; the first comes first.", _left_side(one))
     second = yield from _calculated(f"The first is {first}. Now the other.", _left_side(other))
     result = yield from _calculated(f"They are {first} and {second}. I take the difference.", f"{first} - {_bracketed(second)}")
@@ -300,11 +327,16 @@ def _look_in_vain(asked: Parameters, rng: random.Random) -> Program:
     yield from terminate(f"I read: {'; '.join(lines)}. There is no {asked['which']} among them.", CANNOT_TELL)
 
 
+def _with_places(asked: Parameters, rng: random.Random, *, plan: Plan) -> Program:
+    """The same plan, but the texts are read with their places."""
+    return plan({**asked, "places": True}, rng)
+
+
 def _type(weight: float, name: str, choose: Choose, *plans: Plan) -> tuple[str, QuestionType]:
-    return name, QuestionType(weight, choose, plans, PHRASINGS[name])
+    return name, QuestionType(weight, choose, (*plans, *(partial(_with_places, plan=plan) for plan in plans)), PHRASINGS[name])
 
 
-QUESTION_TYPES: dict[str, QuestionType] = dict(
+_TYPES: dict[str, QuestionType] = dict(
     [
         _type(1.5, "solve", _solution, _give_solution),
         _type(1.0, "larger_solution", partial(_root, index=1), partial(_give_root, larger=True)),
@@ -313,12 +345,14 @@ QUESTION_TYPES: dict[str, QuestionType] = dict(
         _type(1.0, "system_value", partial(_of_system, together=False), _give_solution),
         _type(0.7, "system_sum", partial(_of_system, together=True), _add_unknowns),
         _type(1.2, "sum_value", partial(_value, kind="sum"), _work_out),
-        _type(1.0, "claim_right", _claim, _check),
+        _type(1.0, "claim_right", _claim, *(partial(_check, subtract=subtract) for subtract in (False, True))),
         _type(0.7, "claim_corrected", partial(_value, kind="claim"), _work_out),
         _type(1.0, "formula_value", _formula, _substitute),
-        _type(0.7, "difference", _difference, _subtract),
+        _type(0.7, "difference", _difference, *(partial(_subtract, at_once=at_once) for at_once in (False, True))),
         _type(0.4, "missing", _missing, _look_in_vain),
         _type(0.4, "number_of_exercises", _how_many),
         _type(0.3, "paper_colour", _colour),
     ]
 )
+QUESTION_TYPES = doubtful(_TYPES, "missing", "solve", "larger_solution", "smaller_solution", "sum_value", "claim_corrected")
+"""Every type, with the one table of weights."""

@@ -26,8 +26,8 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import a, counted, is_mass, joined, listed, plural, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Eyes, locate, look_at, look_for, say
-from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, terminate
+from taco.data_gen.programs.object_steps import Eyes, locate, look_at, look_for, say, with_a_list
+from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, evenly, terminate
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS
 from taco.data_gen.scenes.scene import ObjectScene
 
@@ -139,10 +139,11 @@ def _count_at_sight(rng: random.Random, scene: ObjectScene) -> Asked | None:
     groups = {name: items for name, items in countable(scene).items() if len(items) <= PLAIN_COUNT}
     if not groups or not _plain_to_see(scene):
         return None
-    name = rng.choice(sorted(groups))
-    return Asked(
-        {"items": plural(name), "seen": str(len(groups[name])), "what": counted(len(groups[name]), name)}, str(len(groups[name]))
-    )
+    counts = {name: len(items) for name, items in groups.items()} | dict.fromkeys(absent_names(scene), 0)
+    name = evenly(rng, sorted(counts), counts.__getitem__)
+    number = str(counts[name])
+    what = counted(counts[name], name) if counts[name] else f"no {plural(name)}"
+    return Asked({"items": plural(name), "seen": number, "what": what}, number)
 
 
 def _only_object(rng: random.Random, scene: ObjectScene) -> Asked | None:
@@ -240,11 +241,11 @@ def _see(asked: Parameters, rng: random.Random, *, template: str) -> Program:
 
 
 TYPES: dict[str, QuestionType] = {
-    "colour_of_object": QuestionType(1.2, partial(_colour, at_sight=False), (_look,), PHRASINGS["colour_of_object"]),
+    "colour_of_object": QuestionType(1.2, partial(_colour, at_sight=False), with_a_list(_look), PHRASINGS["colour_of_object"]),
     "object_with_attribute": QuestionType(1.0, _object_with, (_detect_object,), PHRASINGS["object_with_attribute"]),
     "which_attribute": QuestionType(1.0, _which_attribute, (_detect_which, _look), PHRASINGS["which_attribute"]),
     "is_attribute": QuestionType(1.0, _is_attribute, (_detect, _look), PHRASINGS["is_attribute"]),
-    "same_colour": QuestionType(0.7, _same_colour, (_look_at_both,), PHRASINGS["same_colour"]),
+    "same_colour": QuestionType(0.7, _same_colour, with_a_list(_look_at_both), PHRASINGS["same_colour"]),
     "colour_at_sight": QuestionType(
         1.0, partial(_colour, at_sight=True), (partial(_see, template="The {item} is {seen}"),), PHRASINGS["colour_at_sight"]
     ),

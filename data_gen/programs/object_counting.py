@@ -6,7 +6,9 @@ Run: `make_question(rng, "count_objects", TYPES["count_objects"], scene)`. Asked
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 
 from taco.data_gen.programs.object_facts import (
     DIRECTIONS,
@@ -19,27 +21,33 @@ from taco.data_gen.programs.object_facts import (
     is_beside,
     is_nearer,
     mentions,
+    trait,
     traits_of,
     whole,
 )
 from taco.data_gen.programs.object_nouns import counted, joined, listed, plural, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_steps import (
+    Eyes,
     Found,
-    Region,
     locate,
     look_for,
     name_objects,
     object_depth,
     region_depth,
+    require_apart,
     say,
     told_depths,
+    with_a_list,
 )
-from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, call, terminate
+from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, call, evenly, terminate
+from taco.data_gen.scenes.object_names import OBJECT_COLOURS
 from taco.data_gen.scenes.scene import ObjectScene
 
 NONE_THERE = 0.12
 """Share of "how many" that ask for what is not there, where that is known; """
+ONE_LEFT_OUT = 0.4
+"""Share of "how many more" with the answer 1 that are not asked: in most scenes there is no other."""
 HALVES = {"left": "left half", "right": "right half", "top": "upper half", "bottom": "lower half"}
 MIDDLE = 0.5
 KINDS = ("colour", "pattern", "material", "size")
@@ -63,25 +71,39 @@ def _counted(name: str, number: int, **parameters: str) -> Asked:
 
 
 def _count_with_attribute(rng: random.Random, scene: ObjectScene) -> Asked | None:
+    """None of a name has an attribute that other objects have: with that a detector can be tempted."""
     choices = [
-        (f"{value} {name}", values.count(value))
+        (values.count(value), value, name, kind)
         for name, items in countable(scene).items()
         for kind in KINDS
         for values in [traits_of(items, kind)]
-        for value in sorted(set(values))
+        if values
+        for value in _there(scene, kind)
     ]
-    return _counted(*rng.choice(choices)) if choices else None
+    if not choices:
+        return None
+    number, value, name, kind = evenly(rng, choices, itemgetter(0))
+    asked = _counted(f"{value} {name}", number)
+    return replace(asked, parameters={**asked.parameters, "base": name, "value": value, "kind": kind, "eyes": Eyes(scene)})
+
+
+def _there(scene: ObjectScene, kind: str) -> list[str]:
+    """The attributes of a kind that objects have."""
+    return sorted({value for item in scene.objects if (value := trait(item, kind))})
 
 
 def _count_all_with_attribute(rng: random.Random, scene: ObjectScene) -> Asked | None:
-    kind = rng.choice(KINDS[:2])
-    values = (
-        traits_of(scene.objects, kind) if whole(scene) and len(countable(scene)) == len({o.name for o in scene.objects}) else []
-    )
-    if not values:
+    if not whole(scene) or len(countable(scene)) != len({item.name for item in scene.objects}):
         return None
-    value = rng.choice(sorted(set(values)))
-    return Asked({"attribute": value, "items": f"{value} {rng.choice(('objects', 'things'))}"}, str(values.count(value)))
+    choices = [
+        (value, values.count(value))
+        for kind in KINDS[:3]
+        for values in [traits_of(scene.objects, kind)]
+        if values
+        for value in ([*OBJECT_COLOURS] if kind == "colour" else _there(scene, kind))
+    ]
+    value, number = evenly(rng, choices, itemgetter(1))
+    return Asked({"attribute": value, "items": f"{value} {rng.choice(('objects', 'things'))}"}, str(number))
 
 
 def _most_or_fewest(rng: random.Random, scene: ObjectScene, *, sign: int) -> Asked | None:
@@ -101,14 +123,19 @@ def _most_or_fewest(rng: random.Random, scene: ObjectScene, *, sign: int) -> Ask
 
 def _two_counts(rng: random.Random, scene: ObjectScene, *, operator: str) -> Asked | None:
     groups = countable(scene)
-    if len(groups) < 2:
+    sign = 1 if operator == "+" else -1
+    pairs = [
+        ((one, other), len(items) + sign * len(groups[other]))
+        for one, items in groups.items()
+        for other in groups
+        if one != other and (len(items) > len(groups[other]) or operator == "+")
+    ]
+    if not pairs:
         return None
-    names = sorted(rng.sample(sorted(groups), 2), key=lambda name: -len(groups[name]))
-    more, fewer = (len(groups[name]) for name in names)
-    if operator == "-" and more == fewer:
+    names, number = evenly(rng, pairs, itemgetter(1))
+    if operator == "-" and number == 1 and rng.random() < ONE_LEFT_OUT:
         return None
-    parameters = {"names": tuple(names), "items": plural(names[0]), "others": plural(names[1])}
-    return Asked(parameters, str(more - fewer if operator == "-" else more + fewer))
+    return Asked({"names": names, "items": plural(names[0]), "others": plural(names[1])}, str(number))
 
 
 def _count_in_half(rng: random.Random, scene: ObjectScene) -> Asked | None:
@@ -149,16 +176,17 @@ def _count_beside(rng: random.Random, scene: ObjectScene) -> Asked | None:
 
 
 def _count_nearer(rng: random.Random, scene: ObjectScene) -> Asked | None:
-    mentioned = mentions(scene)
-    anchor = rng.choice(mentioned) if mentioned else None
-    name = _some_name(rng, scene, but=anchor.item.name if anchor else "")
-    if anchor is None or name is None:
+    found = []
+    for anchor in mentions(scene):
+        for name, items in countable(scene).items():
+            nearer = [is_nearer(item, anchor.item, scene) for item in items]
+            clear = all(near or is_nearer(anchor.item, item, scene) for near, item in zip(nearer, items, strict=True))
+            if clear and name != anchor.item.name:
+                found.append((sum(nearer), name, anchor.words))
+    if not found:
         return None
-    items = countable(scene)[name]
-    nearer = [is_nearer(item, anchor.item, scene) for item in items]
-    if not all(near or is_nearer(anchor.item, item, scene) for near, item in zip(nearer, items, strict=True)):
-        return None
-    return _counted(name, sum(nearer), anchor=anchor.words, other=singular(anchor.words))
+    number, name, words = evenly(rng, found, itemgetter(0))
+    return _counted(name, number, anchor=words, other=singular(words))
 
 
 # ---------------------------------------------------------------------- how it is answered (parameters and observations only)
@@ -202,6 +230,19 @@ def _count_if_named(asked: Parameters, rng: random.Random) -> Program:
         say(rng, ("{name} is among them. ", "The list has {name}. "), name=name) + say(rng, _TO_COUNT, items=plural(name)),
     )
     yield from _result(rng, found.note, found.count(name), name)
+
+
+def _count_seen(asked: Parameters, rng: random.Random) -> Program:
+    """Finds all of the name, and sees which have the attribute."""
+    base, value = asked["base"], asked["value"]
+    found = yield from locate(rng, [base], f"{say(rng, _TO_COUNT, items=plural(base))} Then I see which are {value}.")
+    looks = {region.label: asked["eyes"].trait(region, asked["kind"]) for region in found.all(base)}
+    if not looks:
+        yield from terminate(f"No {singular(base)} was found.", "0")
+        return
+    number = sum(look == value for look in looks.values())
+    told = joined([f"{label} is {look}" for label, look in looks.items()])
+    yield from terminate(f"{found.note}In the boxes I see: {told}. That makes {counted(number, asked['name'])}.", str(number))
 
 
 def _count_described(asked: Parameters, rng: random.Random) -> Program:
@@ -255,7 +296,7 @@ def _count_on_side(asked: Parameters, rng: random.Random) -> Program:
     name, side = asked["name"], asked["side"]
     found = yield from locate(rng, [name], say(rng, _TO_COUNT, items=plural(name)))
     middle = MIDDLE if side in ("right", "bottom") else -MIDDLE
-    told, number = _sorted_out(found.all(name), side, middle)
+    told, number = _sorted_out(found, name, side, middle)
     yield from terminate(f"{found.note}{told} So {number} in the {HALVES[side]}.", str(number))
 
 
@@ -263,19 +304,21 @@ def _count_beside_anchor(asked: Parameters, rng: random.Random) -> Program:
     name, side, anchor = asked["name"], asked["side"], asked["anchor"]
     found = yield from locate(rng, [name, anchor])
     edge = facing(found.one(anchor).box, side)[1]
-    told, number = _sorted_out(found.all(name), side, edge)
+    told, number = _sorted_out(found, name, side, edge)
     where = f"The centre of the {anchor} is at x = {abs(edge):.2f}."
     yield from terminate(f"{found.note}{where} {told} So {number} to the {side} of it.", str(number))
 
 
-def _sorted_out(regions: list[Region], side: str, edge: float) -> tuple[str, int]:
-    """A sentence with the centres of boxes, and how many lie beyond an edge towards a side."""
-    centres = {region.label: facing(region.box, side)[1] for region in regions}
+def _sorted_out(found: Found, name: str, side: str, edge: float) -> tuple[str, int]:
+    """A sentence with the centres of the boxes of a name, and how many lie beyond an edge towards a side."""
+    centres = {region.label: facing(region.box, side)[1] for region in found.all(name)}
+    if not centres:
+        return f"No {singular(name)} was found.", 0
     if any(abs(centre - edge) < MIN_SIDE / 2 for centre in centres.values()):
         raise GaveUp("one lies on the edge")
     axis = "x" if side in ("left", "right") else "y"
-    told = joined([f"{label} {axis} = {abs(centre):.2f}" for label, centre in centres.items()]) if centres else ""
-    return told and f"Centres: {told}.", sum(centre > edge for centre in centres.values())
+    told = joined([f"{label} {axis} = {abs(centre):.2f}" for label, centre in centres.items()])
+    return f"Centres: {told}.", sum(centre > edge for centre in centres.values())
 
 
 def _count_nearer_by_box(asked: Parameters, rng: random.Random) -> Program:
@@ -302,11 +345,12 @@ def _compare_to_anchor(asked: Parameters, rng: random.Random, found: Found, limi
     for region in found.all(asked["name"]):
         depths[region.label] = yield from region_depth(rng, region, seen)
         seen = f"The depth of the {region.label} is {depths[region.label]}."
-    if limit in depths.values():
-        raise GaveUp("two depths are equal")
+    for depth in depths.values():
+        require_apart([depth, limit])
     number = sum(depth < limit for depth in depths.values())
-    told = f"Against {limit} of the {asked['anchor']}: {told_depths(depths)}. " if depths else ""
-    yield from terminate(f"{told}Smaller is closer, so {number} of them {'is' if number == 1 else 'are'} closer.", str(number))
+    told = f"Against {limit} of the {asked['anchor']}: {told_depths(depths)}. Smaller is closer, so {number} of them "
+    told += "is closer." if number == 1 else "are closer."
+    yield from terminate(told if depths else f"{note}No {singular(asked['name'])} was found, so 0 are closer.", str(number))
 
 
 def _count_type(weight: float, name: str, choose: Callable[..., Asked | None], *plans: Plan) -> dict[str, QuestionType]:
@@ -319,14 +363,14 @@ def _sums(operator: str) -> tuple[Plan, ...]:
 
 TYPES: dict[str, QuestionType] = {
     **_count_type(1.5, "count_objects", _count, _count_boxes, _count_if_named),
-    **_count_type(1.2, "count_with_attribute", _count_with_attribute, _count_boxes),
+    **_count_type(1.2, "count_with_attribute", _count_with_attribute, _count_boxes, _count_seen),
     **_count_type(0.7, "count_all_with_attribute", _count_all_with_attribute, _count_described),
     **_count_type(0.8, "most_frequent_object", partial(_most_or_fewest, sign=1), partial(_rank, sign=1)),
     **_count_type(0.8, "least_frequent_object", partial(_most_or_fewest, sign=-1), partial(_rank, sign=-1)),
     **_count_type(0.8, "how_many_more", partial(_two_counts, operator="-"), *_sums("-")),
     **_count_type(0.6, "how_many_together", partial(_two_counts, operator="+"), *_sums("+")),
-    **_count_type(0.7, "count_in_half", _count_in_half, _count_on_side),
-    **_count_type(0.7, "count_beside", _count_beside, _count_beside_anchor),
+    **_count_type(0.7, "count_in_half", _count_in_half, *with_a_list(_count_on_side)),
+    **_count_type(0.7, "count_beside", _count_beside, *with_a_list(_count_beside_anchor)),
     **_count_type(0.7, "count_closer_than", _count_nearer, _count_nearer_by_box, _count_nearer_by_name),
 }
 """Every type; with `object_phrasings` and `objects` all there is to one."""

@@ -12,7 +12,7 @@ from taco.data_gen.programs.object_facts import TRIES, Mention, by_depth, is_nea
 from taco.data_gen.programs.object_nouns import listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_positions import MANY, compared
-from taco.data_gen.programs.object_steps import Steps, depths_by_box, depths_by_name, say, told_depths
+from taco.data_gen.programs.object_steps import Steps, depths_by_box, depths_by_name, require_apart, say, told_depths
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
 from taco.data_gen.scenes.scene import ObjectScene
 
@@ -131,8 +131,9 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
     if names is not None and "anchor" in asked:
         names = (asked["anchor"], *names)
     depths: Depths = yield from measure(rng, names)
-    if len(depths) < 2 or len(set(depths.values())) < len(depths):
+    if len(depths) < 2:
         raise GaveUp("there are no two depths to compare")
+    require_apart(depths.values())
     thought, answer = conclude(asked, rng, depths)
     yield from terminate(thought, answer)
 
@@ -157,8 +158,7 @@ def _at_anchor(asked: Parameters, rng: random.Random, depths: Depths, *, farthes
     anchor = depths[asked["anchor"]]
     gaps = {name: round(abs(depth - anchor), 2) for name, depth in depths.items() if name != asked["anchor"]}
     first = (max if farthest else min)(gaps, key=lambda name: gaps[name])
-    if list(gaps.values()).count(gaps[first]) > 1:
-        raise GaveUp("two differences are equal")
+    require_apart(gaps.values(), max(depths.values()))
     told = ", ".join(f"|{depths[name]} - {anchor}| = {gap} for {name}" for name, gap in gaps.items())
     end = say(
         rng,

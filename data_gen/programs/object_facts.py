@@ -7,7 +7,7 @@ Questions are asked only where these say yes: a tie, or what is a matter of tast
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -55,11 +55,24 @@ def whole(scene: ObjectScene) -> bool:
 
 
 def absent_names(scene: ObjectScene) -> list[str]:
-    """Names of what is certainly not there, nor anything that looks like it."""
-    if not whole(scene):  # of a photograph it is not known which names were looked for
-        return []
-    groups = {KINDS[item.name].group for item in scene.objects}
-    return [name for name, kind in KINDS.items() if kind.group not in groups and name not in NOT_ABSENT]
+    """Names of what is certainly not there, nor anything that looks like it or is called nearly so: of a rendering all others
+    that renderings have, of a photograph those that were looked for."""
+    return _unlike(scene, [name for name in KINDS if name not in NOT_ABSENT] if whole(scene) else scene.absent)
+
+
+def lacks(scene: ObjectScene, name: str) -> bool:
+    """Whether a name is one of `absent_names`."""
+    known = name in KINDS and name not in NOT_ABSENT if whole(scene) else name in scene.absent
+    return known and bool(_unlike(scene, [name]))
+
+
+def _unlike(scene: ObjectScene, names: Iterable[str]) -> list[str]:
+    """Those that can be counted, and that nothing there looks like or is called nearly as (glass, wine glass)."""
+    there = {item.name for item in scene.objects}
+    groups = {KINDS[name].group for name in there if name in KINDS}
+    ends = tuple(f" {name}" for name in there)
+    others = (name for name in names if not is_mass(name) and (name not in KINDS or KINDS[name].group not in groups))
+    return [name for name in others if not f" {name}".endswith(ends) and not any(end.endswith(f" {name}") for end in ends)]
 
 
 def by_name(scene: ObjectScene) -> dict[str, list[SceneObject]]:
@@ -73,7 +86,8 @@ def by_name(scene: ObjectScene) -> dict[str, list[SceneObject]]:
 def countable(scene: ObjectScene) -> dict[str, list[SceneObject]]:
     """The same where all of a name are there, none too small to be found and no two in one place."""
     groups = by_name(scene) if scene.exhaustive else {}
-    return {name: items for name, items in groups.items() if not is_mass(name) and _distinct(items)}
+    complete = {name: items for name, items in groups.items() if name not in scene.partial}
+    return {name: items for name, items in complete.items() if not is_mass(name) and _distinct(items)}
 
 
 def _distinct(items: Sequence[SceneObject]) -> bool:
@@ -179,7 +193,12 @@ def is_nearer(one: SceneObject, other: SceneObject, scene: ObjectScene) -> bool:
     if one.depth is None or other.depth is None or shared(one.bbox, other.bbox) > HIDDEN * min(area(one.bbox), area(other.bbox)):
         return False
     greatest = max(item.depth for item in scene.objects if item.depth is not None)
-    return other.depth - one.depth >= max(DEPTH_GAP * other.depth, DEPTH_GAP_OF_ALL * greatest, 1e-9)
+    return other.depth - one.depth >= depth_gap(other.depth, greatest)
+
+
+def depth_gap(farther: float, greatest: float) -> float:
+    """By how much another is at least nearer than one at a depth, to be clearly so; ``greatest`` is that of all depths."""
+    return max(DEPTH_GAP * farther, DEPTH_GAP_OF_ALL * greatest, 1e-9)
 
 
 def by_depth(mentioned: Sequence[Mention], scene: ObjectScene) -> list[Mention]:

@@ -7,6 +7,8 @@
 are er, more of two objects and est, most of others. ``{where}``, ``{how}``, ``{order}`` are worded where the answer is chosen.
 """
 
+import itertools
+
 IN = "( in (the|this) (image|picture|photo|scene)|)"
 IMAGE = "(image|picture|photo)"
 TELL = "(Tell me|Please tell me|Find out)"
@@ -53,6 +55,22 @@ def _colour() -> tuple[str, ...]:
     )
 
 
+UNANSWERABLE: dict[str, tuple[str, ...]] = {
+    "colour": _colour(),
+    "whether": (
+        *_whether("the {item}", "(to the left of|to the right of|(closer|nearer) to the camera than) the {other}"),
+        f"Is the {{item}} (closer|nearer) to {CAMERA} than the {{other}}{IN}?",
+    ),
+    "closer": (
+        f"(Which|What) (object|thing) is (closer|nearer) to {CAMERA}{IN}: the {{item}} or the {{other}}?",
+        f"(Which|What) (object|thing) is (closer|nearer) to {CAMERA}{IN}: the {{other}} or the {{item}}?",
+    ),
+    "thing": (
+        f"(Which|What) (object|thing) is (to the left of|to the right of|on top of) the {{item}}{IN}?",
+        f"{TELL} (which|what) (object|thing) is (to the left of|to the right of|on top of) the {{item}}{IN}.",
+    ),
+}
+"""Of what is not there, worded as what has an answer, so that the words do not tell; by what is asked for."""
 _OBJECT = "(which|what) (object|thing) is"
 _LEVEL = {
     "left": "(farth|furth){er} (to the left|left)|(near|clos){er} to the left (edge|side|border)|{more} to the left",
@@ -119,14 +137,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
             f"Does (the|this) {IMAGE} (show|contain|have) {{an_item}}?",
         ),
     ),
-    "unanswerable": (  # as what has an answer is asked, so that the wording does not tell
-        *_colour(),
-        *_whether("the {item}", "(to the left of|to the right of) the {other}"),
-        f"(Which|What) (object|thing) is (closer|nearer) to {CAMERA}{IN}: the {{item}} or the {{other}}?",
-        f"(Which|What) (object|thing) is (closer|nearer) to {CAMERA}{IN}: the {{other}} or the {{item}}?",
-        f"(Which|What) (object|thing) is (to the left of|to the right of|on top of) the {{item}}{IN}?",
-        f"Is the {{item}} (closer|nearer) to {CAMERA} than the {{other}}{IN}?",
-    ),
+    "unanswerable": tuple(itertools.chain(*UNANSWERABLE.values())),
     # ------------------------------------------------------------------ places and sizes in the image
     **{f"{side}most_object": _which(f"{_OBJECT} ({words})") for side, words in _LEVEL.items()},
     "is_beside": _whether("the {item}", "(located|situated|) {where} the {other}"),

@@ -6,6 +6,7 @@ Run: `make_question(rng, "leftmost_object", TYPES["leftmost_object"], scene)`.
 import json
 import random
 from functools import partial
+from operator import itemgetter
 
 from taco.data_gen.programs.object_facts import (
     AREA_RATIO,
@@ -24,8 +25,8 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, say
-from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, call, terminate
+from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, say, with_a_list
+from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.scenes.scene import ObjectScene, SceneObject
 
 SHARE_STEP = 5
@@ -33,6 +34,8 @@ SHARE_STEP = 5
 SHARE_MARGIN = 1.2
 """Per cent by which the true share keeps away from where the rounding turns."""
 SHARES = (4.0, 70.0)
+SMALL_LEFT_OUT = 0.7
+"""Share of questions with the least answer that are not asked."""
 TWO = {"er": "er", "more": "more", "less": "less"}
 """How two objects are compared in the grammar; `MANY`, how more than two are."""
 MANY = {"er": "est", "more": "most", "less": "least"}
@@ -117,15 +120,20 @@ def _largest(rng: random.Random, scene: ObjectScene, *, smallest: bool) -> Asked
 
 
 def _share(rng: random.Random, scene: ObjectScene) -> Asked | None:
-    large = [mention for mention in mentions(scene) if SHARES[0] <= 100 * area(mention.item.bbox) <= SHARES[1]]
-    rng.shuffle(large)
+    large = (mention for mention in mentions(scene) if SHARES[0] <= 100 * area(mention.item.bbox) <= SHARES[1])
+    found = []
     for mention in large:
         share = 100 * area(mention.item.bbox)
         rounded = round(share / SHARE_STEP) * SHARE_STEP
         if abs(share - rounded) <= SHARE_STEP / 2 - SHARE_MARGIN and rounded:
-            wrong = tuple(str(rounded + step) for step in (-10, -5, 5, 10, 15) if rounded + step > 0)
-            return Asked({"name": mention.words, "item": singular(mention.words)}, str(rounded), wrong)
-    return None
+            found.append((rounded, mention.words))
+    if not found:
+        return None
+    rounded, words = evenly(rng, found, itemgetter(0))
+    if rounded == SHARE_STEP and rng.random() < SMALL_LEFT_OUT:  # most objects are as small
+        return None
+    wrong = tuple(str(rounded + step) for step in (-10, -5, 5, 10, 15) if rounded + step > 0)
+    return Asked({"name": words, "item": singular(words)}, str(rounded), wrong)
 
 
 # ---------------------------------------------------------------------- how it is answered (parameters and observations only)
@@ -253,9 +261,9 @@ def _area_type(name: str, smallest: bool) -> QuestionType:
 
 TYPES: dict[str, QuestionType] = {
     **{f"{direction}most_object": _extreme_type(f"{direction}most_object", direction) for direction in DIRECTIONS},
-    "is_beside": QuestionType(1.2, _beside, (_compare_sides,), PHRASINGS["is_beside"]),
+    "is_beside": QuestionType(1.2, _beside, with_a_list(_compare_sides), PHRASINGS["is_beside"]),
     "largest_object": _area_type("largest_object", smallest=False),
     "smallest_object": _area_type("smallest_object", smallest=True),
-    "share_of_image": QuestionType(0.6, _share, (_work_out_share,), PHRASINGS["share_of_image"]),
+    "share_of_image": QuestionType(0.6, _share, with_a_list(_work_out_share), PHRASINGS["share_of_image"]),
 }
 """Every type; with `object_phrasings` and `objects` all there is to one."""

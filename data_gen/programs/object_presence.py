@@ -5,15 +5,14 @@ Run: `make_question(rng, "unanswerable", TYPES["unanswerable"], scene)`.
 
 import random
 
-from taco.data_gen.programs.object_facts import absent_names, countable, mentions, trait, traits_of, whole
+from taco.data_gen.programs.object_facts import absent_names, countable, mentions, names_of, trait, traits_of, whole
 from taco.data_gen.programs.object_nouns import a, joined, singular
-from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import locate, name_objects, say
+from taco.data_gen.programs.object_phrasings import PHRASINGS, UNANSWERABLE
+from taco.data_gen.programs.object_steps import locate, name_objects, say, with_a_list
 from taco.data_gen.programs.question import CANNOT_TELL, Asked, GaveUp, Parameters, Program, QuestionType, terminate
+from taco.data_gen.scenes.object_names import OBJECT_COLOURS
 from taco.data_gen.scenes.scene import ObjectScene
 
-UNANSWERABLE = f"{CANNOT_TELL}: there is no {{}} in the image"
-"""The answer to a question about what is not there; its name is put in."""
 KINDS = ("colour", "pattern", "material")
 
 # ---------------------------------------------------------------------- what is asked, and the right answer (annotation only)
@@ -35,11 +34,10 @@ def _is_there(rng: random.Random, scene: ObjectScene) -> Asked | None:
 
 def _is_there_with_attribute(rng: random.Random, scene: ObjectScene) -> Asked | None:
     name, there, elsewhere = _described(rng, scene)
-    yes = rng.random() < 0.5
-    values = there if yes else elsewhere
-    if not values:
+    if not there or not elsewhere:  # else it would mostly be yes
         return None
-    described = f"{rng.choice(values)} {name}"
+    yes = rng.random() < 0.5
+    described = f"{rng.choice(there if yes else elsewhere)} {name}"
     return Asked({"name": described, "an_item": a(described)}, "yes" if yes else "no", ("yes", "no"))
 
 
@@ -62,10 +60,12 @@ def _unanswerable(rng: random.Random, scene: ObjectScene) -> Asked | None:
     others = [mention for mention in mentioned if not any(name.endswith(f" {mention.words}") for name in absent)]
     if not absent or not others:
         return None
-    name = rng.choice(absent)
-    parameters = {"name": name, "item": singular(name), "other": singular(rng.choice(others).words)}
-    wrong = tuple(UNANSWERABLE.format(singular(mention.words)) for mention in mentioned)
-    return Asked(parameters, UNANSWERABLE.format(singular(name)), wrong)
+    name, other, wanted = rng.choice(absent), rng.choice(others).words, rng.choice(list(UNANSWERABLE))
+    wrong = {
+        "colour": tuple(OBJECT_COLOURS), "whether": ("yes", "no"), "closer": (name, other), "thing": names_of(mentioned),
+    }  # fmt: skip
+    parameters = {"name": name, "item": singular(name), "other": singular(other)}
+    return Asked(parameters, CANNOT_TELL, wrong[wanted], UNANSWERABLE[wanted])
 
 
 # ---------------------------------------------------------------------- how it is answered (parameters and observations only)
@@ -117,7 +117,7 @@ def _miss(asked: Parameters, rng: random.Random) -> Program:
     found = yield from locate(rng, [asked["name"]], say(rng, _BEFORE, item=asked["item"]))
     if found.regions:
         raise GaveUp("it was found")
-    yield from terminate(say(rng, _NOTHING) + say(rng, _NO_ANSWER[:2], item=asked["item"]), UNANSWERABLE.format(asked["item"]))
+    yield from terminate(say(rng, _NOTHING) + say(rng, _NO_ANSWER[:2], item=asked["item"]), CANNOT_TELL)
 
 
 def _miss_by_name(asked: Parameters, rng: random.Random) -> Program:
@@ -127,13 +127,15 @@ def _miss_by_name(asked: Parameters, rng: random.Random) -> Program:
     found = yield from locate(rng, [asked["name"]], thought)
     if found.regions:
         raise GaveUp("it was found")
-    yield from terminate(say(rng, _NOTHING) + say(rng, _NO_ANSWER[:2], item=asked["item"]), UNANSWERABLE.format(asked["item"]))
+    yield from terminate(say(rng, _NOTHING) + say(rng, _NO_ANSWER[:2], item=asked["item"]), CANNOT_TELL)
 
 
 TYPES: dict[str, QuestionType] = {
     "count_kinds": QuestionType(0.5, _count_kinds, (_names,), PHRASINGS["count_kinds"]),
     "is_there": QuestionType(1.0, _is_there, (_check_boxes, _check_names), PHRASINGS["is_there"]),
-    "is_there_with_attribute": QuestionType(0.8, _is_there_with_attribute, (_check_boxes,), PHRASINGS["is_there_with_attribute"]),
+    "is_there_with_attribute": QuestionType(
+        0.8, _is_there_with_attribute, with_a_list(_check_boxes), PHRASINGS["is_there_with_attribute"]
+    ),
     "unanswerable": QuestionType(0.8, _unanswerable, (_miss, _miss_by_name), PHRASINGS["unanswerable"]),
 }
 """Every type; with `object_phrasings` and `objects` all there is to one."""

@@ -27,7 +27,7 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Eyes, Region, Steps, locate, look_at, look_for, say
+from taco.data_gen.programs.object_steps import Eyes, Region, Steps, locate, look_at, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, terminate
 from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject
 from taco.tools.regions import with_margin
@@ -264,14 +264,14 @@ def _look_closer(asked: Parameters, rng: random.Random, *, as_subject: bool) -> 
 
 def _related_type(name: str, as_subject: bool) -> QuestionType:
     choose, plan = partial(_related, as_subject=as_subject), partial(_look_closer, as_subject=as_subject)
-    return QuestionType(1.0, choose, (plan,), PHRASINGS[name])
+    return QuestionType(1.0, choose, with_a_list(plan), PHRASINGS[name])
 
 
 TYPES: dict[str, QuestionType] = {
     "thing_beside": QuestionType(1.0, _thing_beside, (_beside,), PHRASINGS["thing_beside"]),
     "described_thing_beside": QuestionType(1.0, _described_beside, (_beside,), PHRASINGS["described_thing_beside"]),
     "thing_on": QuestionType(0.8, _thing_on, (_find_on,), PHRASINGS["thing_on"]),
-    "is_on": QuestionType(0.8, _is_on, (_decide_on,), PHRASINGS["is_on"]),
+    "is_on": QuestionType(0.8, _is_on, with_a_list(_decide_on), PHRASINGS["is_on"]),
     "related_object": _related_type("related_object", as_subject=True),
     "related_subject": _related_type("related_subject", as_subject=False),
 }

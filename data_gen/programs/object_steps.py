@@ -7,15 +7,17 @@
 What a thought quotes stands in an observation; where an observation lacks it, GaveUp ends the program.
 """
 
+import itertools
 import random
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from taco.data_gen.programs.object_facts import SAME_BOX, overlap, trait
+from taco.data_gen.programs.object_facts import SAME_BOX, depth_gap, overlap, trait
 from taco.data_gen.programs.object_nouns import joined, listed
-from taco.data_gen.programs.question import GaveUp, call
+from taco.data_gen.programs.question import GaveUp, Parameters, Plan, Program, behind, call
 from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject
 from taco.tools.action import Action, Observation
 
@@ -26,6 +28,8 @@ Steps = Generator[tuple[str, list[Action]], list[Observation], _T]
 IMAGE = "image-0"
 SMALL = 0.02
 """Share of the image of a box that is zoomed into."""
+UNCLEAR = 0.25
+"""Share of the gap of annotated depths (`depth_gap`) that observed ones have to keep: 3 % of the larger."""
 SEEN_AS = 0.5
 """Intersection over union of the box that is looked at with that of the object seen there, at least."""
 
@@ -142,6 +146,18 @@ def name_objects(rng: random.Random, thought: str = "") -> Steps[list[str]]:
     return list(names)
 
 
+def after_a_list(asked: Parameters, rng: random.Random, *, plan: Plan) -> Program:
+    """The same plan behind a call of GetObjects: what there is at all is known before it is looked for."""
+    named = yield from name_objects(rng)
+    seen = say(rng, ("The image has {names}.", "The list has {names}."), names=joined(named))
+    yield from behind(seen, plan(asked, rng))
+
+
+def with_a_list(*plans: Plan) -> tuple[Plan, ...]:
+    """These plans, and each `after_a_list`."""
+    return (*plans, *(partial(after_a_list, plan=plan) for plan in plans))
+
+
 def look_for(rng: random.Random, names: Sequence[str] | None, attribute: str = "") -> Steps[Found]:
     """Where some objects are; without names all that there are. An attribute is put before each name."""
     if names is not None:
@@ -218,6 +234,14 @@ def depths_by_name(rng: random.Random, names: Sequence[str] | None) -> Steps[dic
         depths[name] = yield from object_depth(rng, name, seen)
         seen = f"The depth of the {name} is {depths[name]}."
     return depths
+
+
+def require_apart(depths: Collection[float], greatest: float = 0.0) -> None:
+    """Raises GaveUp where two depths, or differences of depths up to a greatest one, are too near each other to be compared."""
+    greatest = max([greatest, *depths])
+    for one, other in itertools.combinations(depths, 2):
+        if abs(one - other) < UNCLEAR * depth_gap(max(one, other), greatest):
+            raise GaveUp("two depths are too near each other")
 
 
 def told_depths(depths: Mapping[str, float]) -> str:

@@ -17,13 +17,23 @@ from taco.data_gen.programs import (
     object_presence,
     object_relations,
 )
-from taco.data_gen.programs.question import QuestionType
+from taco.data_gen.programs.question import doubtful
 
-QUESTION_TYPES: dict[str, QuestionType] = {
-    **object_counting.TYPES,
-    **object_presence.TYPES,
-    **object_positions.TYPES,
-    **object_depths.TYPES,
-    **object_attributes.TYPES,
-    **object_relations.TYPES,
-}
+QUESTION_TYPES = doubtful(
+    {
+        **object_counting.TYPES,
+        **object_presence.TYPES,
+        **object_positions.TYPES,
+        **object_depths.TYPES,
+        **object_attributes.TYPES,
+        **object_relations.TYPES,
+    },
+    "unanswerable",
+    "colour_of_object",
+    "colour_at_sight",
+    "is_beside",
+    "is_closer",
+    "closer_object",
+    "thing_beside",
+    "thing_on",
+)

@@ -15,7 +15,7 @@ import functools
 import math
 import random
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -32,6 +32,8 @@ Plan = Callable[[Parameters, random.Random], Program]
 DIRECT_THOUGHT = "I can see the answer."
 CANNOT_TELL = "cannot be determined"
 """The answer to a question about what is not in the picture."""
+HINT = f"(| If (it|this) cannot be told, (say|answer) '{CANNOT_TELL}'.)"
+"""Behind half of the questions of `QuestionType.doubtful` types; a grammar, see `phrase`."""
 CHOICES = 4
 """Options of a multiple-choice question, at most."""
 
@@ -51,11 +53,13 @@ class Asked:
         answer: The annotated answer.
         wrong: Answers that are certainly wrong and look possible: the other options of a multiple-choice question. Where there
             are none and the answer is a number, numbers near it serve.
+        phrasings: A grammar in place of the type's, where what is asked for differs within a type.
     """
 
     parameters: dict[str, Any]
     answer: str
     wrong: tuple[str, ...] = ()
+    phrasings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,15 @@ class QuestionType:
         choose: Parameters and answer from the annotation; None where a scene does not allow the question (a tie ...).
         plans: The ways to the answer through tools; none where only the pixels answer.
         phrasings: A grammar, see `phrase`.
+        doubtful: Whether it has no answer, or is worded like one that has none. So that nothing tells them apart, `HINT` stands
+            behind half of the questions of both, and `CANNOT_TELL` is an option of both.
     """
 
     weight: float
     choose: Callable[[random.Random, Any], Asked | None]
     plans: tuple[Plan, ...] = ()
     phrasings: tuple[str, ...] = ()
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Question:
         wrong: See `Asked`.
         plans: See `QuestionType`.
         sighting: What the pixels show without a tool; where there is one, every trace begins with it.
+        doubtful: See `QuestionType`.
         choices: The options, where it is a multiple-choice question.
     """
 
@@ -97,6 +105,7 @@ class Question:
     wrong: tuple[str, ...] = ()
     plans: tuple[Plan, ...] = field(default=(), compare=False)
     sighting: str = ""
+    doubtful: bool = False
     choices: tuple[str, ...] | None = None
 
     def program(self, rng: random.Random) -> Program:
@@ -104,7 +113,7 @@ class Question:
         if not self.plans:
             return terminate(self.sighting or DIRECT_THOUGHT, self.answer)
         plan = self.plans[0] if len(self.plans) == 1 else rng.choice(self.plans)
-        return self._after_a_look(plan(self.parameters, rng))
+        return behind(self.sighting, plan(self.parameters, rng))
 
     def direct(self) -> Program:
         """One step that gives the annotated answer without a tool."""
@@ -118,22 +127,21 @@ class Question:
             return answer == self.answer
 
     def with_choices(self, rng: random.Random) -> "Question":
-        """The same question with options, one of them right; itself where no wrong ones are to be had."""
-        others = sorted({wrong for wrong in self.wrong if not self.accepts(wrong)} or near_numbers(self.answer))
+        """The same question with options, one of them right; itself where no wrong ones are to be had.
+
+        The options say whether it may have no answer, so that the question no longer does.
+        """
+        found = {wrong for wrong in self.wrong if not self.accepts(wrong)} or near_numbers(self.answer)
+        if len(found) == 1:  # two options would say too much
+            found |= {near for near in near_numbers(*found) if not self.accepts(near)}
+        others = sorted(found)
         if not others:
             return self
-        options = [self.answer, *rng.sample(others, min(CHOICES - 1, len(others)))]
+        options = list(dict.fromkeys([self.answer, CANNOT_TELL] if self.doubtful else [self.answer]))
+        others = [other for other in others if other not in options]
+        options += rng.sample(others, min(CHOICES - len(options), len(others)))
         rng.shuffle(options)
-        return replace(self, choices=tuple(options))
-
-    def _after_a_look(self, program: Program) -> Program:
-        """The same program, its first thought behind the sighting."""
-        thought, actions = next(program)
-        observations = yield f"{self.sighting} {thought}".strip(), actions
-        with contextlib.suppress(StopIteration):
-            while True:
-                thought, actions = program.send(observations)
-                observations = yield thought, actions
+        return replace(self, text=_HINTED.sub("", self.text), choices=tuple(options))
 
 
 def make_question(rng: random.Random, name: str, kind: QuestionType, annotation: Any) -> Question | None:
@@ -141,14 +149,31 @@ def make_question(rng: random.Random, name: str, kind: QuestionType, annotation:
     asked = kind.choose(rng, annotation)
     if asked is None:
         return None
-    text = phrase(rng, kind.phrasings, {key: str(value) for key, value in asked.parameters.items()})
-    return Question(name, text[:1].upper() + text[1:], asked.parameters, asked.answer, asked.wrong, kind.plans)
+    grammar = asked.phrasings or kind.phrasings
+    if kind.doubtful:
+        grammar = tuple(template + HINT for template in grammar)
+    text = phrase(rng, grammar, {key: str(value) for key, value in asked.parameters.items()})
+    text = text[:1].upper() + text[1:]
+    return Question(name, text, asked.parameters, asked.answer, asked.wrong, kind.plans, doubtful=kind.doubtful)
+
+
+def doubtful(types: Mapping[str, QuestionType], *alike: str) -> dict[str, QuestionType]:
+    """The same types; those named, without an answer or worded like one without, are `QuestionType.doubtful`."""
+    return {**types, **{name: replace(types[name], doubtful=True) for name in alike}}
 
 
 def weighted_order(rng: random.Random, weights: Mapping[_T, float]) -> list[_T]:
     """All keys in random order, heavier ones sooner on average."""
     # Keys u ** (1 / weight), largest first: a weighted order without replacement (Efraimidis and Spirakis, 2006).
     return sorted(weights, key=lambda key: -(rng.random() ** (1 / weights[key])))
+
+
+def evenly(rng: random.Random, found: Iterable[_T], answer: Callable[[_T], int]) -> _T:
+    """One of what could be asked about, drawn so that each answer that is to be had is as likely as another."""
+    by_answer: dict[int, list[_T]] = {}
+    for one in found:
+        by_answer.setdefault(answer(one), []).append(one)
+    return rng.choice(by_answer[rng.choice(sorted(by_answer))])
 
 
 def near_numbers(answer: str) -> set[str]:
@@ -172,6 +197,16 @@ def call(thought: str, name: str, **arguments: Any) -> Generator[tuple[str, list
     return content(observation)
 
 
+def behind(seen: str, program: Program) -> Program:
+    """The same program, its first thought behind what was seen before."""
+    thought, actions = next(program)
+    observations = yield f"{seen} {thought}".strip(), actions
+    with contextlib.suppress(StopIteration):
+        while True:
+            thought, actions = program.send(observations)
+            observations = yield thought, actions
+
+
 def terminate(thought: str, answer: str) -> Program:
     """The last step."""
     yield thought, [Action(name="Terminate", arguments={"answer": answer})]
@@ -187,6 +222,7 @@ def content(observation: Observation) -> dict[str, Any]:
 # ---------------------------------------------------------------------- wordings
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
+_HINTED = re.compile(rf" If [^.?!]*'{CANNOT_TELL}'\.$")
 
 
 def phrase(rng: random.Random, grammar: Sequence[str], parameters: Mapping[str, str]) -> str:

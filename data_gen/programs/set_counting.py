@@ -7,18 +7,30 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 
+from taco.data_gen.programs.object_counting import ONE_LEFT_OUT
 from taco.data_gen.programs.object_nouns import plural, singular
 from taco.data_gen.programs.object_steps import say
-from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, terminate
-from taco.data_gen.programs.set_facts import by_look, described_tallies, image, images_of, naming, others, said, tallies
+from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, evenly, terminate
+from taco.data_gen.programs.set_facts import described_tallies, image, images_of, naming, others, said, tallies
 from taco.data_gen.programs.set_phrasings import PHRASINGS
 from taco.data_gen.programs.set_presence import described, words_for
-from taco.data_gen.programs.set_steps import by_image, extreme, locate_in, pointed, survey, tell_counts, tell_looks
+from taco.data_gen.programs.set_steps import (
+    by_image,
+    extreme,
+    locate_in,
+    names_in,
+    pointed,
+    survey,
+    tell_counts,
+    tell_looks,
+    tell_names,
+)
 from taco.data_gen.scenes.scene import SceneSet
 
 NONE_THERE = 0.15
-"""Share of "how many in image-1" that ask for what is only in other pictures, where that is known."""
+"""Share of the totals of what only one picture shows that are asked."""
 
 # ---------------------------------------------------------------------- what is asked, and the right answer (annotation only)
 
@@ -53,11 +65,9 @@ def _in_one(rng: random.Random, asked: SceneSet, *, with_attribute: bool) -> Ask
         for index, number in enumerate(own)
         if number is not None and (number or not value or counts[name][index])
     ]
-    missing = [one for one in found if not one[3]]
-    chosen = missing if missing and rng.random() < NONE_THERE else [one for one in found if one[3]]
-    if not chosen:
+    if not found:
         return None
-    value, name, index, number = by_look(rng, chosen)
+    value, name, index, number = evenly(rng, found, itemgetter(3))
     [words] = said(rng, index)
     parameters = described(asked, value, name) if value else words_for(name)
     return Asked(parameters | {"picture": image(index), "image": words}, str(number))
@@ -77,11 +87,13 @@ def _how_many_more(rng: random.Random, asked: SceneSet) -> Asked | None:
         for name, counts in tallies(asked.scenes).items()
         for one, first in enumerate(counts)
         for other, second in enumerate(counts)
-        if first is not None and second is not None and first > second and (second or rng.random() < NONE_THERE)
+        if first is not None and second is not None and first > second
     ]
     if not found:
         return None
-    name, one, other, difference = rng.choice(found)
+    name, one, other, difference = evenly(rng, found, itemgetter(3))
+    if difference == 1 and rng.random() < ONE_LEFT_OUT:
+        return None
     words = said(rng, one, other)
     parameters = {"pictures": (image(one), image(other)), "image": words[0], "other": words[1]}
     return Asked(parameters | words_for(name), str(difference))
@@ -128,6 +140,19 @@ def _count(asked: Parameters, rng: random.Random) -> Program:
     name, picture = asked["name"], asked["picture"]
     thought = pointed((asked["image"], picture)) + say(rng, _TO_COUNT, items=plural(name), image=picture)
     found = yield from locate_in(picture, [name], thought)
+    yield from terminate(tell_counts(rng, picture, found, [name]).strip(), str(found.count(name)))
+
+
+def _count_if_named(asked: Parameters, rng: random.Random) -> Program:
+    """Asks for the names first: what is not there need not be located."""
+    name, picture = asked["name"], asked["picture"]
+    ways = ("First I check what {image} has.", "Which objects are in {image} at all?", "I list the objects of {image} first.")
+    named = yield from names_in(picture, pointed((asked["image"], picture)) + say(rng, ways, image=picture))
+    told = tell_names(rng, picture, named)
+    if name not in named:
+        yield from terminate(f"{told}There is no {asked['item']}, so it is 0.", "0")
+        return
+    found = yield from locate_in(picture, [name], told + say(rng, _TO_COUNT, items=plural(name), image=picture))
     yield from terminate(tell_counts(rng, picture, found, [name]).strip(), str(found.count(name)))
 
 
@@ -196,7 +221,7 @@ def _type(weight: float, name: str, choose: Callable[..., Asked | None], *plans:
 TYPES: dict[str, QuestionType] = {
     **_type(1.0, "image_with_most", partial(_extreme, sign=1), partial(_compare, sign=1)),
     **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), partial(_compare, sign=-1)),
-    **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count),
+    **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count, _count_if_named),
     **_type(0.8, "count_attributed_in_image", partial(_in_one, with_attribute=True), _count, _count_by_looks),
     **_type(0.8, "total_over_images", _total, _add, _add_by_head),
     **_type(0.8, "how_many_more_in_image", _how_many_more, *(partial(_subtract, calculate=c) for c in (True, False))),

@@ -10,9 +10,9 @@ import random
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
-from taco.data_gen.programs.object_facts import NOT_ABSENT, countable, is_beside, mentions, traits_of
+from taco.data_gen.programs.object_facts import countable, is_beside, lacks, mentions, traits_of
 from taco.data_gen.programs.object_nouns import joined
-from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, KINDS
+from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS
 from taco.data_gen.scenes.scene import ObjectScene, SceneObject, SceneSet
 
 _T = TypeVar("_T", bound=tuple[Any, ...])
@@ -21,19 +21,6 @@ LOOKS = {"colour": 5, "pattern": 3, "material": 1}
 """Kinds of attributes that are asked about, and how often: most things are matte."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
-
-
-def lacks(scene: ObjectScene, name: str) -> bool:
-    """Whether there is certainly nothing of a name, nor anything that looks like it or is called nearly so."""
-    if not scene.exhaustive or not scene.objects or name in NOT_ABSENT:
-        return False
-    return not any(_alike(name, item.name) for item in scene.objects)
-
-
-def _alike(one: str, other: str) -> bool:
-    if one in KINDS and other in KINDS and KINDS[one].group == KINDS[other].group:
-        return True
-    return f" {one}".endswith(f" {other}") or f" {other}".endswith(f" {one}")
 
 
 def tallies(scenes: Sequence[ObjectScene]) -> dict[str, list[int | None]]:
@@ -80,7 +67,7 @@ def only(counts: Sequence[int | None], *, without: bool = False) -> int | None:
 def singles(scene: ObjectScene) -> dict[str, SceneObject]:
     """The objects whose name alone singles them out."""
     found = {mention.words: mention.item for mention in mentions(scene) if mention.words == mention.item.name}
-    return {name: item for name, item in found.items() if scene.exhaustive}
+    return {name: item for name, item in found.items() if scene.exhaustive and name not in scene.partial}
 
 
 def side_of(scene: ObjectScene, name: str, other: str) -> Side | Literal["absent"] | None:

@@ -7,6 +7,8 @@
 ``{image}`` and ``{second}`` one picture each (`set_facts.naming`, `said`), so that the parameters bring further wordings.
 """
 
+import itertools
+
 from taco.data_gen.programs.object_phrasings import COLOUR, TELL
 
 HAS = "(shows|has|contains|includes|depicts)"
@@ -69,9 +71,37 @@ _IN_ONE = (
     f"How many {{items}} does {{image}} {HAVE}?{NUMBER}",
     f"{TELL} how many {{items}} {{image}} {HAS}.",
 )
+_LOOKS = (
+    f"{WHICH} {COLOUR} (is the {{item}}|does the {{item}} have) in {{image}}?{A_COLOUR}",
+    f"What is the {COLOUR} of the {{item}} (in|shown in|that is in) {{image}}?{A_COLOUR}",
+    f"{TELL} {WHICH} {COLOUR} the {{item}} in {{image}} (is|has).",
+    f"(Give me|Name|Tell me|Find|State) the {COLOUR} of the {{item}} (in|shown in|that is in) {{image}}.",
+    f"In {{image}}, {WHICH} {COLOUR} (is the {{item}}|does the {{item}} have)?{A_COLOUR}",
+)
 _SHAPED = "({longer} than it is {shorter}|in {format} format)"
 _FITS = "(fits|matches|describes|goes with)"
 _TEXT = "(caption|text|description)"
+
+BEYOND: dict[str, tuple[str, ...]] = {
+    "number": _IN_ONE,
+    "colour": _LOOKS,
+    "whether": (f"(Is there|{SEE}) {{an_item}} in {{image}}?{YES_NO}", f"Does {{image}} {HAVE} {{an_item}}?{YES_NO}"),
+}
+"""Of a picture that is not there, by what is asked for; worded as what has an answer."""
+NOWHERE: dict[str, tuple[str, ...]] = {
+    "image": (
+        f"In {{which}} is the {{item}} (next to|to the left of|to the right of|behind|in front of) the {{other}}?{NAME_IT}",
+        f"In {{which}} (is|can you see) the (largest|smallest|nearest|farthest) {{item}}?{NAME_IT}",
+        f"{{which}} (shows|has) the (largest|smallest|nearest|farthest) {{item}}?{NAME_IT}",
+        f"{TELL} {{which}} (shows|has) the (largest|smallest|nearest|farthest) {{item}}.",
+        f"{TELL} in {{which}} the {{item}} is (next to|to the left of|to the right of|behind|in front of) the {{other}}.",
+    ),
+    "colour": (
+        f"{WHICH} {COLOUR} (is the {{item}}|does the {{item}} have) in {{these}}?{A_COLOUR}",
+        f"{TELL} {WHICH} {COLOUR} the {{item}} (is|has) in {{these}}.",
+    ),
+}
+"""The same of a thing that none of the pictures shows."""
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     # ------------------------------------------------------------------ what is where
@@ -193,29 +223,8 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         f"(Count|Please count) the {IMAGES}( here| given| shown|).",
     ),
     "image_of_format": _which(f"is {_SHAPED}"),
-    "colour_at_sight_in_image": (
-        f"{WHICH} {COLOUR} (is the {{item}}|does the {{item}} have) in {{image}}?{A_COLOUR}",
-        f"What is the {COLOUR} of the {{item}} (in|shown in|that is in) {{image}}?{A_COLOUR}",
-        f"{TELL} {WHICH} {COLOUR} the {{item}} in {{image}} (is|has).",
-        f"(Give me|Name|Tell me|Find|State) the {COLOUR} of the {{item}} (in|shown in|that is in) {{image}}.",
-        f"In {{image}}, {WHICH} {COLOUR} (is the {{item}}|does the {{item}} have)?{A_COLOUR}",
-    ),
-    "unanswerable_image": (
-        *_how_many("{image}"),
-        f"{WHICH} {COLOUR} (is the {{item}}|does the {{item}} have) in {{image}}?",
-        "What (objects|things|kinds of objects) (are there|are shown|can you see|do you see) in {image}?",
-        f"{TELL} what (objects|things|kinds of objects) (there are|are shown|you see) in {{image}}.",
-        f"(Is there|{SEE}) {{an_item}} in {{image}}?",
-        f"Does {{image}} {HAVE} {{an_item}}?",
-    ),
-    "unanswerable_in_images": (
-        f"In {{which}} is the {{item}} (next to|to the left of|to the right of|behind|in front of) the {{other}}?{NAME_IT}",
-        f"In {{which}} (is|can you see) the (largest|smallest|nearest|farthest) {{item}}?{NAME_IT}",
-        f"{{which}} (shows|has) the (largest|smallest|nearest|farthest) {{item}}?{NAME_IT}",
-        f"{TELL} {{which}} (shows|has) the (largest|smallest|nearest|farthest) {{item}}.",
-        f"{WHICH} {COLOUR} (is the {{item}}|does the {{item}} have) in {{these}}?{A_COLOUR}",
-        f"{TELL} {WHICH} {COLOUR} the {{item}} (is|has) in {{these}}.",
-        f"{TELL} in {{which}} the {{item}} is (next to|to the left of|to the right of|behind|in front of) the {{other}}.",
-    ),
+    "colour_at_sight_in_image": _LOOKS,
+    "unanswerable_image": tuple(itertools.chain(*BEYOND.values())),
+    "unanswerable_in_images": tuple(itertools.chain(*NOWHERE.values())),
 }
 """By type."""

@@ -8,16 +8,15 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from taco.data_gen.programs.object_facts import absent_names
+from taco.data_gen.programs.object_facts import absent_names, lacks
 from taco.data_gen.programs.object_nouns import a, joined, plural, singular
 from taco.data_gen.programs.object_steps import Eyes, Found, Steps, say
-from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
+from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, evenly, terminate
 from taco.data_gen.programs.set_facts import (
     by_look,
     described_tallies,
     image,
     images_of,
-    lacks,
     naming,
     only,
     others,
@@ -102,12 +101,13 @@ def nowhere(asked: SceneSet) -> list[str]:
 
 
 def _number_of_images(rng: random.Random, asked: SceneSet) -> Asked | None:
-    found = [(name, counts) for name, counts in tallies(asked.scenes).items() if None not in counts]
+    found = {name: sum(map(bool, counts)) for name, counts in tallies(asked.scenes).items() if None not in counts}
     if not found:
         return None
-    name, counts = rng.choice(found)
-    number = sum(bool(count) for count in counts)
-    wrong = tuple(str(other) for other in range(len(counts) + 1) if other != number)
+    found |= dict.fromkeys(nowhere(asked), 0)
+    name = evenly(rng, found, found.__getitem__)
+    number = found[name]
+    wrong = tuple(str(other) for other in range(len(asked.scenes) + 1) if other != number)
     return Asked(naming(rng, images_of(asked)) | words_for(name), str(number), wrong)
 
 

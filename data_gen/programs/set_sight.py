@@ -10,9 +10,9 @@ from functools import partial
 from taco.data_gen.programs.object_facts import area, mentions, plain, trait, whole
 from taco.data_gen.programs.object_nouns import joined, singular
 from taco.data_gen.programs.object_steps import say
-from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
+from taco.data_gen.programs.question import CANNOT_TELL, Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
 from taco.data_gen.programs.set_facts import NUMBERS, ORDINALS, image, images_of, naming, others, said, tallies
-from taco.data_gen.programs.set_phrasings import PHRASINGS
+from taco.data_gen.programs.set_phrasings import BEYOND, NOWHERE, PHRASINGS
 from taco.data_gen.programs.set_presence import nowhere, words_for
 from taco.data_gen.programs.set_steps import pointed, survey, survey_names
 from taco.data_gen.scenes.object_names import OBJECT_COLOURS
@@ -22,8 +22,6 @@ SHAPE = 1.2
 """Height by width (or width by height) from which a picture is plainly upright (or wide); of the others it is 1 at most."""
 PLAIN_AREA, PLAIN_SIDE, PLAIN_OBJECTS = 0.02, 0.1, 3
 """Share of the image, and objects in it, with which one is plain to see."""
-NO_SUCH_IMAGE = "cannot be determined: there is no {} image"
-NO_SUCH_OBJECT = "cannot be determined: there is no {} in any of the images"
 
 # ---------------------------------------------------------------------- what is asked, and the right answer (annotation only)
 
@@ -68,9 +66,10 @@ def _beyond(rng: random.Random, asked: SceneSet) -> Asked | None:
         return None
     index = count if rng.random() < 0.7 else rng.randrange(count, len(ORDINALS))
     [words] = said(rng, index)
-    wrong = [f"image-{other}" for other in range(count)] + [str(number) for number in range(1, 4)]
+    wrong = {"number": ("0", "1", "2", "3", "4"), "colour": tuple(OBJECT_COLOURS), "whether": ("yes", "no")}
+    wanted = rng.choice(list(BEYOND))
     parameters = {"images": images_of(asked), "image": words, "ordinal": ORDINALS[index], **words_for(rng.choice(names))}
-    return Asked(parameters, NO_SUCH_IMAGE.format(ORDINALS[index]), tuple(wrong))
+    return Asked(parameters, CANNOT_TELL, wrong[wanted], BEYOND[wanted])
 
 
 def _missing(rng: random.Random, asked: SceneSet) -> Asked | None:
@@ -78,9 +77,9 @@ def _missing(rng: random.Random, asked: SceneSet) -> Asked | None:
     names, there = nowhere(asked), list(tallies(asked.scenes))
     if not names or not there:
         return None
-    images, name = images_of(asked), rng.choice(names)
+    images, name, wanted = images_of(asked), rng.choice(names), rng.choice(list(NOWHERE))
     parameters = naming(rng, images) | words_for(name) | {"other": singular(rng.choice(there))}
-    return Asked(parameters, NO_SUCH_OBJECT.format(singular(name)), images)
+    return Asked(parameters, CANNOT_TELL, images if wanted == "image" else tuple(OBJECT_COLOURS), NOWHERE[wanted])
 
 
 # ---------------------------------------------------------------------- how it is answered (parameters and observations only)
@@ -127,7 +126,7 @@ def _no_such_image(asked: Parameters, rng: random.Random) -> Program:
         "The last image is {last}. A {ordinal} one does not exist.",
     )
     said_ = say(rng, ways, n=NUMBERS[len(images)], all=joined(images), ordinal=asked["ordinal"], last=images[-1])
-    yield from terminate(said_, NO_SUCH_IMAGE.format(asked["ordinal"]))
+    yield from terminate(said_, CANNOT_TELL)
 
 
 _BEFORE = (
@@ -155,9 +154,7 @@ def _miss(asked: Parameters, rng: random.Random, *, named: bool) -> Program:
         there = any(own.regions for own in found.values())
     if there:
         raise GaveUp("it was found")
-    yield from terminate(
-        told + say(rng, _NO_ANSWER, item=asked["item"], an_item=asked["an_item"]), NO_SUCH_OBJECT.format(asked["item"])
-    )
+    yield from terminate(told + say(rng, _NO_ANSWER, item=asked["item"], an_item=asked["an_item"]), CANNOT_TELL)
 
 
 def _type(weight: float, name: str, choose: Callable[..., Asked | None], *plans: Plan) -> dict[str, QuestionType]:

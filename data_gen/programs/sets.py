@@ -10,12 +10,21 @@ colour_in_all_images (Common ...). An answer that is a picture is its name, ``im
 """
 
 from taco.data_gen.programs import set_comparing, set_counting, set_presence, set_sight, set_similarity
-from taco.data_gen.programs.question import QuestionType
+from taco.data_gen.programs.question import doubtful
 
-QUESTION_TYPES: dict[str, QuestionType] = {
-    **set_presence.TYPES,
-    **set_counting.TYPES,
-    **set_comparing.TYPES,
-    **set_similarity.TYPES,
-    **set_sight.TYPES,
-}
+QUESTION_TYPES = doubtful(
+    {
+        **set_presence.TYPES,
+        **set_counting.TYPES,
+        **set_comparing.TYPES,
+        **set_similarity.TYPES,
+        **set_sight.TYPES,
+    },
+    "unanswerable_image",
+    "unanswerable_in_images",
+    "count_in_image",
+    "colour_at_sight_in_image",
+    "colour_in_all_images",
+    "any_image_with_object",
+    "image_with_relation",
+)

@@ -61,7 +61,7 @@ PATTERNS = {
     "plate": re.compile(r"(?P<value>\b[A-Z]{1,3} \d{2,4}\b)"),
     "heading": re.compile(rf"^(?P<value>\D+?) (?=\d|{_DAY})"),
     "line": re.compile(rf"\b(?P<value>\d+) {_NAME}(?= \d|$)"),
-    "departure": re.compile(rf"(?P<value>{_CLOCK}) {_NAME}(?= \d|$)"),
+    "departure": re.compile(rf"(?P<value>\b\d{{1,2}}:\d\d\b) {_NAME}(?= \d|$)"),
     "distance": re.compile(rf"{_NAME} (?P<value>\d+) ?k?m\b"),
     "room": re.compile(rf"\bRoom (?P<value>\d+) {_NAME}$"),
     "person": re.compile(r"\bRoom (?P<name>\d+) (?P<value>[^\W\d]\D*)$"),
@@ -213,7 +213,7 @@ def give_hours(asked: Parameters, rng: random.Random, *, look: str) -> Program:
 def subtract_times(asked: Parameters, rng: random.Random, *, look: str) -> Program:
     reading = yield from read_rows(asked, rng, look=look)
     rows = [found(reading, asked[name]) for name in ("item", "other")]
-    (hours, minutes), (later_hours, later_minutes) = (map(int, re.split("[:.]", row.price)) for row in rows)
+    (hours, minutes), (later_hours, later_minutes) = (map(int, row.price.split(":")) for row in rows)
     expression = f"({later_hours} - {hours}) * 60 + {later_minutes} - {minutes}"
     yield from calculated(rng, reading, rows, expression, "(There are|I get) {result} minutes between them.")
 

@@ -22,7 +22,7 @@ from taco.data_gen.programs.figure_steps import DIFFERENCE, RESULT, work_out
 from taco.data_gen.programs.figures import answer_of, number, rounded
 from taco.data_gen.programs.object_nouns import a, counted, joined, plural
 from taco.data_gen.programs.price_rows import Row, find_row
-from taco.data_gen.programs.question import CANNOT_TELL, Asked, Plan, Program, QuestionType
+from taco.data_gen.programs.question import CANNOT_TELL, Asked, Plan, Program, QuestionType, doubtful
 from taco.data_gen.programs.sign_phrasings import PHRASINGS
 from taco.data_gen.programs.sign_steps import (
     LOOKS,
@@ -362,5 +362,8 @@ _TYPES: dict[str, tuple[float, _Choose, tuple[Plan, ...]]] = {
     "colour_of_sign": (0.4, _colour, (tell,)),
     "kind_of_sign": (0.4, _kind, (tell,)),
 }
-QUESTION_TYPES = {name: QuestionType(*kind, PHRASINGS[name]) for name, kind in _TYPES.items()}
+QUESTION_TYPES = doubtful(
+    {name: QuestionType(*kind, PHRASINGS[name]) for name, kind in _TYPES.items()},
+    *("no_such_row", "no_such_sign", "text", "departure", "bus_line", "distance"),
+)
 """Every type, with the one table of weights."""

@@ -50,6 +50,7 @@ from taco.data_gen.programs.question import (
     Question,
     QuestionType,
     call,
+    doubtful,
     make_question,
     phrase,
     terminate,
@@ -231,7 +232,9 @@ ENLARGE = ("(The print is small, so|Since it is small,|To read it well,) I (enla
 CUT_OUT = (
     "(It is only a part of the picture, so|To have nothing else in view,|Since it is small,) I (crop it|cut it out) first.",
 )
-THEN_READ = ("Now I (read|can read|have to read) (it|what it says|the enlarged part|this part).",)
+_NOW = "Now I (read|can read|have to read) "
+THEN_READ = (_NOW + "(it|what it says|the enlarged part|this part).",)
+READ_CUT = (_NOW + "(it|what it says|the part that I cut out|this part).",)
 
 
 def _plain(asked: Parameters, rng: random.Random) -> Steps[dict[str, Any]]:
@@ -255,7 +258,7 @@ def _cut_out(asked: Parameters, rng: random.Random) -> Steps[dict[str, Any]]:
     if "region" not in asked:
         return (yield from _placed(asked, rng))
     part = yield from call(phrase(rng, CUT_OUT, {}), "Crop", image="image-0", bbox=asked["region"])
-    return (yield from call(phrase(rng, THEN_READ, {}), "OCR", image=part["image"], boxes=True))
+    return (yield from call(phrase(rng, READ_CUT, {}), "OCR", image=part["image"], boxes=True))
 
 
 LOOKS: tuple[_Look, ...] = (_plain, _placed, _enlarged, _cut_out)
@@ -336,7 +339,7 @@ def _type(
     return QuestionType(weight, choose, plans, PHRASINGS[name])
 
 
-QUESTION_TYPES: dict[str, QuestionType] = {
+_TYPES: dict[str, QuestionType] = {
     "cell": _type(2.0, "cell", partial(_of_column, choose=figures.one, kinds=EVERY), _plans(look_up)),
     "no_such_row": _type(0.7, "no_such_row", _no_such_row, _plans(look_up)),
     "whose": _type(1.0, "whose", partial(_of_column, choose=figures.owner, kinds=EVERY), _plans(look_for)),
@@ -383,4 +386,5 @@ QUESTION_TYPES: dict[str, QuestionType] = {
     "header_colour": _type(0.5, "header_colour", _header_colour),
     "kind_of_page": _type(0.3, "kind_of_page", _kind),
 }
+QUESTION_TYPES = doubtful(_TYPES, "no_such_row", "no_such_field", "cell", "field", "total_of_two", "difference")
 """Every type, with the one table of weights. Types with plans are answered through tools, the others from the pixels."""

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,11 @@ TIMEOUT = 120.0
 TOLD_SECONDS = 10.0
 """Seconds for a server to say what the model was trained with."""
 OPENAI = "https://api.openai.com/v1"
+OVERFLOW = "context_length_exceeded"
+"""The code of a refusal, since the conversation is too long; not every server gives it."""
+_MEASURE = r"(?:length|size|window|maximum|tokens?)"
+_TOO_LONG = re.compile(rf"\bcontext\b[^.]{{0,40}}\b{_MEASURE}\b|\b{_MEASURE}\b[^.]{{0,40}}\bcontext\b", re.IGNORECASE)
+"""How the others say it: ``maximum context length is 4096 tokens``, ``exceeds the available context size``."""
 
 
 class BusyError(ModelError):
@@ -202,7 +208,7 @@ class EndpointModel:
             return UnusableError(f"{self._where} does not know the model {self._model!r}: {error}")
         if isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota":
             return UnusableError(f"{self._where} says that the account is used up: {error}")
-        if isinstance(error, openai.BadRequestError) and "context" in f"{error.code} {error}".lower():
+        if isinstance(error, openai.BadRequestError) and (error.code == OVERFLOW or _TOO_LONG.search(str(error))):
             return ContextError(f"The conversation does not fit the context of {self._model!r}: {error}")
         if isinstance(error, openai.APIStatusError) and _passing(error):
             return BusyError(f"{self._where} failed: {error}", _retry_after(error.response.headers))

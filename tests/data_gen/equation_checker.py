@@ -25,7 +25,7 @@ TRIED = range(-100, 101)
 
 def right_answer(scene: Any, question: str) -> str:
     """The answer as text. Raises ValueError for a question that it cannot read."""
-    text = question.lower()
+    text = re.sub(r" if (it|this) cannot be told.*", "", question.lower())
     if re.search(r"colou?r", text):
         return str(scene.background)
     if re.search(r"how many|number of (exercises|problems|tasks|questions)|count", text):

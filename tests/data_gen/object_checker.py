@@ -18,6 +18,7 @@ NO_NAME = (
     "difference|order|depth|box|bounding|most|least|case|only|one|single|objects?|things?|part|area|kinds|numbers|"
     "(?:larg|bigg|small|near|clos|farth|furth|high|low)(?:er|est)"
 )
+HINT = r" if (?:it|this) cannot be told.*"
 LISTED = r": (?P<behind>[^:]*)[.?]$|^(?:of|among) (?P<before>[^,]*(?:, [^,]*)*?), (?=which|what)"
 
 
@@ -31,7 +32,8 @@ class Reading:
         noun = "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
         attributes = "|".join(sorted({word for item in scene.objects for word in item.attributes} | COLOURS))
         pattern = rf"\b(?:pairs? of )?((?:(?:{attributes}) )*)({noun})\b" if names else r"(?!)"
-        text = re.sub(r"\bcan (?=you\b|i\b|one\b|anyone\b)|(?<=you )can(?= see)", "may ", question.lower())  # and no can
+        text = re.sub(HINT, "", question.lower())
+        text = re.sub(r"\bcan (?=you\b|i\b|one\b|anyone\b)|(?<=you )can(?= see)", "may ", text)  # and no can
         text = re.sub(pattern, lambda match: self._phrase(match[0], match[1].split(), forms[match[2]]), text)
         self.whole = text
         found = re.search(LISTED, text)
@@ -138,14 +140,14 @@ def _centre(item: Any, side: str) -> float:
 
 
 def _absence(asked: Reading) -> str | None:
-    for _, text, meant in asked.phrases:
+    for _, _, meant in asked.phrases:
         if not meant:
-            return f"cannot be determined: there is no {text} in the image"
+            return "cannot be determined"
     behind = "is|has|have|in|here|or|and|to|the|of|located|situated|left|right|closer|nearer|on"
     found = re.search(rf"\bthe ((?!(?:{NO_NAME})\b)[a-z-]+(?: (?!(?:{behind})\b)[a-z-]+)*)", asked.whole)
     if found is None or re.search(r"\b(?:object|thing|one)\b", found[1]):  # "the red thing" is there
         return None
-    return f"cannot be determined: there is no {found[1]} in the image"
+    return "cannot be determined"
 
 
 # ---------------------------------------------------------------------- comparisons

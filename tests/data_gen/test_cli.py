@@ -87,10 +87,17 @@ def test_verify_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_preview_draws_a_sheet_and_prints_the_questions(tmp_path: Path) -> None:
-    code, said = call("preview", "--n", 2, "--out", tmp_path / "sheet.png")
+    code, said = call("preview", "--n", 2, "--out", tmp_path / "new" / "sheet.png")
     assert code == 0
     assert "->" in said
-    assert Image.open(tmp_path / "sheet.png").width >= 800
+    assert Image.open(tmp_path / "new" / "sheet.png").width >= 800
+
+
+def test_preview_refuses_a_kind_of_picture_before_it_draws_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taco.data_gen.pipeline.ask_scene", None)
+    code, said = call("preview", "--n", 2, "--out", tmp_path / "new" / "sheet.gif")
+    assert (code, "is no .png or .jpg" in said.replace("\n", " ")) == (2, True)
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_help_names_every_family() -> None:

@@ -27,7 +27,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert {form.value for form in FormName} == set(forms())
     save(tmp_path / "in", rich_trace(), rich_trace())
     code, said = call("export", tmp_path / "in", "--format", "llava", "--out", tmp_path / "out")
-    assert (code, said.splitlines()) == (0, [f"1 traces with 4 images: {tmp_path / 'out'}", "        1 left out: duplicate id"])
+    assert (code, said.splitlines()) == (0, [f"1 traces with 4 images: {tmp_path / 'out'}", "        1 left out: superseded"])
     code, said = call("import", tmp_path / "out", "--format", "llava", "--out", tmp_path / "again")
     assert (code, said) == (0, f"1 of 1 rows kept: {tmp_path / 'again'}\nNothing was amiss.\n")
     code, said = call("import", tmp_path / "out", "--format", "llava", "--out", tmp_path / "third", "--json")

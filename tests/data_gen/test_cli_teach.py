@@ -84,6 +84,16 @@ def test_bad_use_and_failed_runs_have_their_exit_codes(questions: Path) -> None:
         assert (code, "The budget is used up" in said) == (0, True), said
 
 
+def test_runs_without_an_answer_are_counted_apart(questions: Path) -> None:
+    with FakeEndpoint() as endpoint:
+        code, said = call(questions, endpoint, "--max-steps", 1)
+        assert code == 1
+        assert "3 traces (0 with tool calls, 0 without; 3 unanswered: 3 max_steps)" in said
+        assert "not one run ended with an answer" in said
+        code, said = call(questions, endpoint, "--max-steps", 1, "--json")
+        assert (code, json.loads(said)["unanswered"]) == (0, {})
+
+
 def test_the_projection_names_a_budget_that_is_too_small(questions: Path) -> None:
     with FakeEndpoint() as endpoint:
         lesson = begin(questions, endpoint.model(), questions.parent / "out", plan=Plan(per_image=9), workers=1)

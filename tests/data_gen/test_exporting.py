@@ -96,6 +96,7 @@ def test_what_cannot_be_carried_is_listed(folder: Path, tmp_path: Path) -> None:
         folder,
         rich_trace(id="t-0", question="Asked again?"),
         rich_trace(id="bare").model_copy(update={"steps": ()}).with_store(rich_trace().store),
+        list(read_traces(folder))[1],
     )
     other = json.loads(rich_trace().to_json()) | {"schema": "taco-trace-0"}
     with (folder / "traces.jsonl").open("a") as file:
@@ -103,13 +104,14 @@ def test_what_cannot_be_carried_is_listed(folder: Path, tmp_path: Path) -> None:
     figures = export(folder, "llava", tmp_path / "out")
     rejected = lines(tmp_path / "out" / "rejected.jsonl")
     assert [(line["row"], line["id"], line["kind"]) for line in rejected] == [
-        (1, "t-0", "duplicate id"), (4, "foreign", "unknown tool"), (6, "bare", "no steps"), (7, None, "unreadable"),
+        (1, "t-0", "duplicate id"), (2, "t-1", "superseded"), (4, "foreign", "unknown tool"), (6, "bare", "no steps"),
+        (8, None, "unreadable"),
     ]  # fmt: skip
-    assert "taco-trace-1" in rejected[3]["reason"]
-    assert (figures.rows, figures.left_out.total()) == (3, 4)
+    assert "taco-trace-1" in rejected[4]["reason"]
+    assert (figures.rows, figures.left_out.total()) == (3, 5)
     rows = json.loads((tmp_path / "out" / "llava.json").read_text())
-    assert [row["sample_id"] for row in rows] == ["t-1", "t-2", "t-0"]
-    assert "Asked again?" in rows[2]["conversations"][0]["value"]
+    assert [row["sample_id"] for row in rows] == ["t-2", "t-0", "t-1"]
+    assert "Asked again?" in rows[1]["conversations"][0]["value"]
 
 
 def test_an_image_that_is_gone_or_changed_is_named(folder: Path, tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_bad_use_leaves_everything_as_it_was(folder: Path, tmp_path: Path, monke
         export(tmp_path / "full", "llava", tmp_path / "out")
     (tmp_path / "full" / "traces.jsonl").write_text("")
     before["full/traces.jsonl"] = b""
-    with pytest.raises(ValueError, match="has no trace that can be read"):
+    with pytest.raises(ValueError, match=r"traces\.jsonl is empty\. Give a folder with traces"):
         export(tmp_path / "full", "llava", tmp_path / "out")
 
     def full_disk(*arguments: object) -> None:

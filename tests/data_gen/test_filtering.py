@@ -110,6 +110,14 @@ def test_loops_failed_calls_and_useless_calls(tmp_path: Path) -> None:
         ({"text": "Green tea"}, "The cup is of some other kind.", False),
         ({"result": 14}, "There are 114 of 140.", False),
         ({"depth": 0.3512}, "It is at 0.35.", True),
+        ({"depth": 2.31}, "The second one is closer.", True),
+        ({"depth": 2.31}, "The closet is near the door.", False),
+        ({"similarity": [0.21, 0.14], "best_image_index": 0, "best_image": "image-1"}, "It is most like the second one.", True),
+        ({"similarity": [0.21, 0.14], "best_image_index": 0, "best_image": "image-1"}, "The sky is blue.", False),
+        ({"text": "Tea 3.50"}, "This is larger than that.", False),
+        ({"regions": [{"label": "dog", "score": 0.71}] * 3}, "There are three.", True),
+        ({"regions": [{"label": "dog", "score": 0.71}] * 3}, "There are four.", False),
+        ({"objects": ["boat", "lake"]}, "I see 2 kinds.", True),
         ({"regions": []}, "There is nothing.", True),
         ({"same": True}, "They are the same.", True),
     ],
@@ -180,7 +188,7 @@ def test_sources_are_judged_by_the_kept_and_the_rejected(tmp_path: Path) -> None
 
 def test_lines_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     folder = make.save(tmp_path / "in", *(make.trace(name, f"How much is {name}?", [n]) for n, name in enumerate("abcd")))
-    make.trace("a", "How much is the last a?").save(folder)
+    make.save(folder, make.trace("a", "How much is the last a?"), make.trace("d", "How much is d?", [3], thought="So 3.50."))
     b, c = (trace.images["image-0"].file for trace in list(read_traces(folder))[1:3])
     (folder / b).unlink()
     make.picture(9).save(folder / c)
@@ -190,11 +198,15 @@ def test_lines_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     filter_folder(folder, tmp_path / "out")
     listed = [json.loads(line) for line in (tmp_path / "out" / "removed.jsonl").read_text().splitlines()]
     rules = [(record["line"], record["id"], record["rule"]) for record in listed]
-    assert rules == [(1, "a", "superseded"), (2, "b", "image"), (3, "c", "image"), (6, "", "unreadable"), (7, "", "unreadable")]
+    assert rules == [
+        (1, "a", "duplicate id"), (2, "b", "image"), (3, "c", "image"), (4, "d", "superseded"), (7, "", "unreadable"),
+        (8, "", "unreadable"),
+    ]  # fmt: skip
+    assert "line 5 has the same id, and another question" in listed[0]["reason"]
     assert "its pixels changed" in listed[2]["reason"]
-    assert "schema" in listed[4]["reason"]
+    assert "schema" in listed[5]["reason"]
     assert not any(str(tmp_path) in record["reason"] for record in listed)
-    assert [trace.task.question for trace in read_traces(tmp_path / "out")] == ["How much is d?", "How much is the last a?"]
+    assert [trace.task.question for trace in read_traces(tmp_path / "out")] == ["How much is the last a?", "How much is d?"]
 
 
 def test_images_come_along_under_their_hash(tmp_path: Path) -> None:

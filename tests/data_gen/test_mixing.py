@@ -241,16 +241,21 @@ def test_what_shows_the_evaluation_is_removed(tmp_path: Path) -> None:
 def test_what_cannot_be_taken_is_listed(tmp_path: Path) -> None:
     traces = [make.trace(name, f"How much is {name}?", [n]) for n, name in enumerate("abcd")]
     source = make.save(
-        tmp_path / "a", *traces, make.trace("a", "How much is the last?"), make.trace("twin", "How much is d?", [3])
+        tmp_path / "a",
+        *traces,
+        make.trace("a", "How much is the last?"),
+        make.trace("twin", "How much is d?", [3]),
+        make.trace("c", "How much is c?", [2], calls=[]),
     )
     (source / traces[1].images["image-0"].file).unlink()
     with (source / "traces.jsonl").open("a") as file:
         file.write("{\n" + traces[2].to_json().replace("taco-trace-1", "taco-trace-0") + "\n")
     record = mix(recipe_of({"m": source}, {"source": "m", "share": 1}, validation=0), tmp_path / "out")
-    assert record["removed"] == {"exact": 1, "image": 1, "superseded": 1, "unreadable": 2}
+    assert record["removed"] == {"duplicate id": 1, "exact": 1, "image": 1, "superseded": 1, "unreadable": 2}
     listed = [json.loads(line) for line in (tmp_path / "out" / "removed.jsonl").read_text().splitlines()]
     assert {record["folder"] for record in listed} == {"m"}
-    assert sorted(record["line"] for record in listed if record["rule"] == "unreadable") == [7, 8]
+    assert sorted(record["line"] for record in listed if record["rule"] == "unreadable") == [8, 9]
+    assert [record["line"] for record in listed if record["rule"] in ("duplicate id", "superseded")] == [1, 3]
     questions = {trace.task.question for trace in both(tmp_path / "out")}
     assert questions == {"How much is c?", "How much is d?", "How much is the last?"}
 
@@ -320,13 +325,21 @@ def test_the_command(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"parts: [{{source: m, share: 1}}]\nsources: {{m: {source}}}\nvalidation: 0.1\n")
     assert call(recipe, "--out", tmp_path / "mine")[0] == 0
-    wrong = tmp_path / "wrong.yaml"
+    wrong, empty = tmp_path / "wrong.yaml", tmp_path / "empty"
+    empty.mkdir()
+    (empty / "traces.jsonl").touch()
     for arguments, text, sentence in (
         ((), "", "Give a recipe's file or --preset"),
         (("--preset", "cota", recipe), "", "Give a recipe's file or --preset"),
         (("--preset", "none"), "", "There is no preset 'none'. The presets are: action-useful"),
         (("--preset", "cota"), "", "the source 'model' has no folder: give --source model=DIR"),
         (("--preset", "cota", "--source", f"other={source}", "--source", f"model={source}"), "", "no part takes from"),
+        (
+            ("--preset", "cota", "--source", f"other={source}"),
+            "",
+            "no part takes from the source 'other'; the parts take from model",
+        ),
+        (("--preset", "cota", "--source", empty), "", "traces.jsonl is empty. Give a folder with traces."),
         (("--preset", "cota+p-cota-29k", "--source", source), "", "say which folder is which"),
         (("--preset", "cota", "--source", tmp_path / "nowhere"), "", "There is no file"),
         ((*preset, "--seed", 5), "out", "seed was 0, now 5"),

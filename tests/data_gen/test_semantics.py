@@ -41,6 +41,14 @@ def test_with_anls_texts_may_be_nearly_right_and_numbers_may_not() -> None:
     assert wrong_answer(answered("Coca Cols", "Coca Cola", "Coca Cols", "Coca Cola"), "anls")
 
 
+def test_a_right_answer_that_is_no_choice_is_a_fault_of_the_task() -> None:
+    assert wrong_answer(answered("tea", "coffee", "tea", "milk")).startswith(
+        "the task is at fault: its right answer 'coffee' is none"
+    )
+    assert wrong_answer(answered("tea", "milk", "tea", "milk")) == "the answer is 'tea', right is 'milk'"
+    assert wrong_answer(answered("a tea", "Tea.", "a tea", "milk"), judge=lambda prompt: "1.0") == "", "a judge may know better"
+
+
 def test_a_judge_is_asked_where_the_answers_differ() -> None:
     asked: list[str] = []
 

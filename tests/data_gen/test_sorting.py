@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from taco.data_gen import cli_verify, sorting
 from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.data_gen.sorting import preference_pairs, sort_folder
-from taco.data_gen.verification import Verdict, Verifier
+from taco.data_gen.verification import Verdict, Verifier, verify_folder
 from taco.models.scripted import ScriptedModel
 from taco.prompts import reply_text, terminated
 from taco.tools.action import Action, Observation
@@ -41,6 +41,10 @@ def answering(trace: Trace, answer: str) -> Trace:
     return other.model_copy(update={"answer": answer}).with_store(trace.store)
 
 
+def named(trace: Trace, name: str) -> Trace:
+    return trace.model_copy(update={"task": trace.task.model_copy(update={"id": name})}).with_store(trace.store)
+
+
 @pytest.fixture(scope="module")
 def traces() -> list[Trace]:
     made = itertools.islice(stream_traces(Recipe(types=TYPES, max_items=2)), 4)
@@ -49,21 +53,19 @@ def traces() -> list[Trace]:
 
 @pytest.fixture
 def folder(traces: list[Trace], tmp_path: Path) -> Path:
-    """Four good traces, a wrong answer, a broken reply, one twice, one with another's id, one without its image, no trace."""
+    """Four good traces, wrong answers, a broken reply, one twice, one with another's id, one without its image, no trace."""
     source = tmp_path / "in"
     one, two, three, four = traces
-    same_id = two.model_copy(update={"task": two.task.model_copy(update={"id": one.task.id})}).with_store(two.store)
-    lost = three.model_copy(update={"task": three.task.model_copy(update={"id": "lost"})})
-    lost = lost.with_store(ImageStore([three.store["image-0"].rotate(180)]))
+    lost = named(three, "lost").with_store(ImageStore([three.store["image-0"].rotate(180)]))
     for trace in (
+        named(two, one.task.id),
         one,
-        answering(one, "0.01"),
+        named(answering(one, "0.01"), "one#2"),
+        answering(two, "0.03"),
+        named(wrong(two, 0, reply="Read"), "two#2"),
         two,
-        wrong(two, 0, reply="Read"),
-        two,
-        same_id,
         three,
-        answering(one, "0.02"),
+        named(answering(one, "0.02"), "one#3"),
         lost,
     ):
         trace.save(source)
@@ -82,27 +84,37 @@ def test_every_line_has_a_verdict_and_a_place(folder: Path, traces: list[Trace],
     out = tmp_path / "out"
     verdicts = list(sort_folder(folder, out, Verifier()))
     assert [f"{verdict.failed} {verdict.fault}" if verdict.failed else "kept" for verdict in verdicts] == [
-        "kept", "semantics wrong answer", "kept", "format faulty reply", "format duplicate", "format duplicate", "kept",
+        "format duplicate id", "kept", "semantics wrong answer", "format superseded", "format faulty reply", "kept", "kept",
         "semantics wrong answer", "execution image", "format unreadable", "kept",
     ]  # fmt: skip
-    assert "the same as trace 3" in verdicts[4].reason
-    assert "that of trace 1" in verdicts[5].reason
+    assert [verdict.model_copy(update={"repaired": False}) for verdict in verdicts] == list(verify_folder(folder))
+    assert "line 2 has the same id, and another question" in verdicts[0].reason
+    assert "line 6 has the same id; the last one counts" in verdicts[3].reason
     assert "is gone" in verdicts[8].reason
     assert [Verdict.model_validate_json(line) for line in (out / "verdicts.jsonl").open()] == verdicts
     assert list(read_traces(out / "kept")) == traces
     rejected = list(read_traces(out / "rejected"))
     lines = (folder / "traces.jsonl").read_text().splitlines()
-    assert [trace.to_json() for trace in rejected] == [lines[number] for number in (1, 3, 4, 5, 7, 8)]
+    assert [trace.to_json() for trace in rejected] == [lines[number] for number in (0, 2, 3, 4, 7, 8)]
     assert rejected[0].store["image-0"].size == traces[0].store["image-0"].size
 
 
 def test_a_rejected_trace_becomes_a_direct_answer_once_a_question(folder: Path, traces: list[Trace], tmp_path: Path) -> None:
     verdicts = list(sort_folder(folder, tmp_path / "out", Verifier()))
-    assert [index for index, verdict in enumerate(verdicts) if verdict.repaired] == [1, 3]
+    assert [index for index, verdict in enumerate(verdicts) if verdict.repaired] == [2, 4]
     for trace, whole in zip(read_traces(tmp_path / "out" / "repaired"), traces, strict=False):
-        assert trace.task == whole.task
+        assert trace.task.model_copy(update={"id": whole.task.id}) == whole.task
         assert [terminated(step) for step in trace.steps] == [whole.task.answer]
         assert Verifier().verify(trace).outcome == "passed"
+
+
+def test_a_task_that_cannot_be_answered_is_not_repaired(traces: list[Trace], tmp_path: Path) -> None:
+    task = traces[0].task.model_copy(update={"choices": ("1", "2"), "answer": "3"})
+    traces[0].model_copy(update={"task": task}).with_store(traces[0].store).save(tmp_path / "in")
+    [verdict] = sort_folder(tmp_path / "in", tmp_path / "out", Verifier())
+    assert (verdict.failed, verdict.fault, verdict.repaired) == ("semantics", "faulty task", False)
+    assert "the task is at fault: its right answer '3' is none of its choices, '1', '2'" in verdict.reason
+    assert not (tmp_path / "out" / "repaired").exists()
 
 
 class Killed(Exception):
@@ -241,16 +253,16 @@ def test_the_command_reports_and_sorts(folder: Path, tmp_path: Path) -> None:
     code, said = call(folder)
     assert code == 1
     assert "line 10: format: " in said
-    assert "11 traces: 1 failed execution, 2 failed format, 2 failed semantics, 6 skipped execution" in said
+    assert "11 traces: 1 failed execution, 4 failed format, 2 failed semantics, 4 skipped execution" in said
     assert "2  semantics: wrong answer" in said
     assert "cannot be run again" in said
     code, said = call(folder, "--out", tmp_path / "out", "--json")
     assert code == 1
     report = json.loads(said)
-    assert {name: report[name] for name in ("kept", "rejected", "repaired", "pairs")} == {
-        "kept": 4, "rejected": 6, "repaired": 2, "pairs": 3
-    }  # fmt: skip
-    assert report["faults"]["format: duplicate"] == 2
+    sizes = {"kept": 4, "rejected": 6, "unreadable": 1, "repaired": 2, "pairs": 3}
+    assert {name: report[name] for name in sizes} == sizes
+    said = call(folder, "--out", tmp_path / "out")[1]
+    assert "4 kept, 6 rejected, 1 unreadable, 2 repaired, 3 pairs: " in said, "the first three are the 11 lines"
     assert call(tmp_path / "out" / "kept")[0] == 0
     assert call(tmp_path / "out" / "repaired") == (0, "2 traces: 2 passed\n")
 
@@ -265,15 +277,20 @@ def test_the_command_takes_rules_models_and_tools(folder: Path, tmp_path: Path, 
     monkeypatch.setattr("taco.models.load_model", load)
     code, said = call(folder, "--judge", "openai:a", "--rater", "nano", "--json")
     assert names == ["openai:a", "nano"]
-    assert json.loads(said)["faults"].keys() == {"format: faulty reply", "format: unreadable", "execution: image"} | {
-        "semantics: ungrounded"
+    assert json.loads(said)["faults"].keys() == {
+        *(f"format: {fault}" for fault in ("faulty reply", "unreadable", "superseded", "duplicate id")),
+        "execution: image",
+        "semantics: ungrounded",
     }
     code, said = call(folder, "--rater", "nano", "--min-rating", 4, "--json")
-    assert json.loads(said)["faults"]["rating: low rating"] == 6
+    assert json.loads(said)["faults"]["rating: low rating"] == 4
     code, said = call(folder, "--tools", "nonsense")
     assert (code, "'nonsense' is not MODULE:ATTRIBUTE" in said) == (2, True)
     code, said = call(tmp_path / "nowhere")
     assert (code, "There is no file" in said) == (2, True)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "traces.jsonl").touch()
-    assert call(tmp_path / "empty") == (1, "0 traces: there are none\n")
+    for arguments in ((), ("--out", tmp_path / "new")):
+        code, said = call(tmp_path / "empty", *arguments)
+        assert (code, "traces.jsonl is empty. Give a folder with traces." in said.replace("\n", " ")) == (2, True)
+    assert not (tmp_path / "new").exists()

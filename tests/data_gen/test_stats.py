@@ -80,8 +80,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(folder: Path, monkey
     assert "pip install matplotlib" in said.replace("\n", " ")
 
 
-def test_an_empty_folder_has_empty_tables(tmp_path: Path) -> None:
-    (tmp_path / "traces.jsonl").write_text("")
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "traces.jsonl").write_text("\n")
     code, said = call(tmp_path)
-    assert code == 0
-    assert "traces" in said
+    assert (code, "traces.jsonl is empty. Give a folder with traces." in said.replace("\n", " ")) == (2, True)

@@ -87,6 +87,18 @@ def test_traces_without_tools_are_told_apart(questions: Path) -> None:
     assert (report.cota, report.cot, report.cost) == (0, 12, None)
 
 
+def test_runs_without_an_answer_are_neither(questions: Path) -> None:
+    def reply(request: dict[str, Any]) -> str:
+        question = str(request["messages"][1]["content"])
+        if "Number 0:" in question:
+            return "No JSON."
+        return adds_then_answers(request) if "Number 1:" in question else answers(request)
+
+    with FakeEndpoint(reply=reply) as endpoint:
+        report = lesson(questions, endpoint, plan={"max_steps": 1}).run()
+    assert (report.finished, report.cota, report.cot, report.unanswered) == (12, 0, 10, {"max_steps": 2})
+
+
 def test_samples_have_ids_and_replies_of_their_own(questions: Path) -> None:
     with FakeEndpoint() as endpoint:
         report = lesson(questions, endpoint, plan={"samples": 3}).run()
@@ -318,6 +330,7 @@ def test_a_set_that_cannot_be_used_leaves_nothing_that_is_in_the_way(questions: 
     with FakeEndpoint() as endpoint:
         with pytest.raises(ValueError, match="have the same id"):
             lesson(questions, endpoint)
+        assert not list((questions.parent / "out").iterdir())
         questions.write_text(good)
         assert lesson(questions, endpoint).run().finished == 12
         (questions.parent / "out" / "config.json").unlink()

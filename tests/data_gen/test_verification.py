@@ -20,6 +20,7 @@ from taco.prompts import reply_text
 from taco.tools.action import Action, Observation, ToolError
 from taco.tools.calculator import Calculate
 from taco.tools.catalogue import load_tools
+from taco.tools.images import ImageStore
 from taco.tools.isolation import stop_worker
 from taco.tools.regions import Crop
 from taco.tools.tool import Tool
@@ -129,8 +130,9 @@ def test_a_damaged_trace_fails_in_format_and_nothing_raises(
 def test_the_other_lines_are_judged(tmp_path: Path) -> None:
     [one, two] = itertools.islice(stream_traces(Recipe(types=("price_of",), max_items=2)), 2)
     one.save(tmp_path)
+    damaged = [one.model_copy(update={"task": one.task.model_copy(update={"id": str(n)})}) for n in range(len(DAMAGES))]
     with (tmp_path / "traces.jsonl").open("a") as file:
-        file.write("\n{\n" + "".join(damage(one).to_json() + "\n" for damage, _ in DAMAGES))
+        file.write("\n{\n" + "".join(damage(each).to_json() + "\n" for (damage, _), each in zip(DAMAGES, damaged, strict=True)))
     two.save(tmp_path)
     verdicts = list(verify_folder(tmp_path))
     assert [verdict.outcome for verdict in verdicts] == ["skipped execution", *["failed format"] * 6, "skipped execution"]
@@ -148,6 +150,29 @@ def test_simulated_calls_are_skipped_and_the_others_run_again() -> None:
     assert (verdict.failed, verdict.fault) == ("execution", "other observation")
     empty = Trace(task=trace.task, steps=(Step(reply=""),), stop_reason="failed")
     assert Verifier().verify(empty.with_store(trace.store)).failed == "format"
+
+
+@pytest.mark.parametrize("backend", ["simulated calc", "imported"])
+def test_calls_that_need_no_weights_run_again_whatever_the_record_says_of_them(backend: str) -> None:
+    [trace] = itertools.islice(stream_traces(Recipe(types=("price_of_n",), max_items=2)), 1)
+    tools = tuple(tool.model_copy(update={"backend": backend}) if tool.name == "Calculate" else tool for tool in trace.tools)
+    labelled = trace.model_copy(update={"tools": tools}).with_store(trace.store)
+    assert Verifier().verify(labelled).fault == ("other backend" if backend != "imported" else "")
+    end = Action(name="Terminate", arguments={"answer": "777"})
+    false = changed(labelled, 1, observations=(Observation(content={"result": 777}),))
+    false = changed(false, 2, actions=(end,), observations=(Observation(content=end.arguments),), thought="So it is.")
+    false = changed(false, 2, reply=reply_text("So it is.", [end]))
+    task = trace.task.model_copy(update={"answer": "777"})
+    false = false.model_copy(update={"answer": "777", "task": task}).with_store(trace.store)
+    assert Verifier().verify(false).failed == "execution"
+
+
+def test_what_crop_made_in_a_simulated_trace_is_compared() -> None:
+    made = (trace for trace in stream_traces(Recipe(family="signs")) if len(trace.images) == 2)
+    trace = next(made)
+    assert Verifier().verify(trace).outcome == "skipped execution"
+    other = ImageStore([trace.store["image-0"], trace.store["image-1"].rotate(180)])
+    assert Verifier().verify(trace.with_store(other)).fault == "other image"
 
 
 def test_the_right_answer_is_asked_for(traces: list[Trace]) -> None:
@@ -214,9 +239,7 @@ def test_what_cannot_run_here_is_skipped_and_another_version_is_named() -> None:
 def test_images_that_calls_made_are_compared() -> None:
     trace = played([Crop], ("Crop", {"image": "image-0", "bbox": [0, 0, 0.5, 0.5]}), answer="black")
     assert Verifier().verify(trace).outcome == "passed"
-    store = trace.store.copy()
-    store._images[1] = Image.new("RGB", store["image-1"].size, "red")
-    store._hashes[1] = "0" * 64
+    store = ImageStore([trace.store["image-0"], Image.new("RGB", trace.store["image-1"].size, "red")])
     assert Verifier().verify(trace.with_store(store)).fault == "other image"
     more = trace.store.copy()
     more.add(Image.new("RGB", (3, 3)))

@@ -91,6 +91,16 @@ def test_missing_files_and_unknown_fields_are_named(tmp_path: Path) -> None:
     append_line(tmp_path / "tasks.jsonl", '{"id": "1", "question": "?", "image": "a.png"}')
     with pytest.raises(TraceError, match=r"line 1: image: Extra inputs"):
         list(read_tasks(tmp_path / "tasks.jsonl"))
+    with pytest.raises(TraceError, match=r"Mend or delete the line \(1 fault in it\)\."):
+        list(read_tasks(tmp_path / "tasks.jsonl"))
+
+
+def test_another_version_of_the_schema_is_named_with_a_remedy(tmp_path: Path) -> None:
+    record = json.loads(run_once().to_json()) | {"schema": "taco-trace-2", "new": 1}
+    append_line(tmp_path / "traces.jsonl", json.dumps(record))
+    said = r"line 1: its schema is 'taco-trace-2', another version than 'taco-trace-1', which is read here\. Read it with"
+    with pytest.raises(TraceError, match=said):
+        list(read_traces(tmp_path))
 
 
 def test_task_images_are_found_from_the_file(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from taco.data_gen.observations import Simulated
 from taco.data_gen.ocr_errors import OcrErrors
-from taco.data_gen.pipeline import Candidates, Recipe, Rejected, candidates
+from taco.data_gen.pipeline import Candidates, Recipe, Rejected, candidates, play
 from taco.data_gen.programs.equations import QUESTION_TYPES
 from taco.data_gen.programs.question import Asked, make_question, wordings
+from taco.data_gen.scenes.scene import Scene
+from taco.prompts import terminated
 
 ALL_TYPES = Recipe(family="equations", seed=77, questions_per_scene=len(QUESTION_TYPES), min_items=1)
 FAULTLESS = OcrErrors(
@@ -21,6 +23,7 @@ FAULTLESS = OcrErrors(
     severity=(1,), small=((1.0, 1.0), (2.0, 1.0)),
 )  # fmt: skip
 RIGHT = dict(QUESTION_TYPES)
+TOOLS = ["OCR", "Calculate", "SolveMathEquation", "Terminate"]
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +98,17 @@ def test_options_are_different_and_one_is_right(made: list[Candidates]) -> None:
                 choices = question.with_choices(rng).choices or ()
                 assert [question.accepts(choice) for choice in choices].count(True) == 1
                 assert len(set(choices)) == len(choices) >= 2
+
+
+def test_every_type_that_is_read_has_several_plans_and_each_is_right(made: list[Candidates]) -> None:
+    toolbox_of, sight = Simulated(FAULTLESS), {"number_of_exercises", "paper_colour"}
+    for number, scene in enumerate(made[:12]):
+        for kind in set(QUESTION_TYPES) - sight:
+            question = make_question(random.Random(number), kind, QUESTION_TYPES[kind], scene.annotation)
+            assert len(QUESTION_TYPES[kind].plans) >= 2
+            for plan in QUESTION_TYPES[kind].plans if question else ():
+                assert question is not None
+                drawn = Scene(tuple(scene.store[name] for name in scene.store), scene.annotation)
+                toolbox = toolbox_of.look(drawn, TOOLS, random.Random(0), list(drawn.images))
+                steps = play(plan(question.parameters, random.Random(0)), scene.store.copy(), toolbox)
+                assert question.accepts(terminated(steps[-1]) or ""), question.text

@@ -28,6 +28,7 @@ END = reply_text("Done.", [Action(name="Terminate", arguments={"answer": "7"})])
 class Server(ThreadingHTTPServer):
     status = 200
     error = ""
+    body: dict[str, Any] | None = None  # of a refusal, in place of the error's
     odd: tuple[str, bytes] | None = None  # a content type and a body, for every request
     headers: dict[str, str] = {}  # noqa: RUF012
     stall: float | None = None  # seconds, after which the connection is closed
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         elif server.error in str(server.requests[-1]["messages"]) and server.status == 422:
             self._send(422, {"error": {"message": "not this one"}})
         elif server.status not in (200, 422):
-            self._send(server.status, {"error": {"message": server.error}})
+            self._send(server.status, server.body or {"error": {"message": server.error}})
         elif server.requests[-1].get("stream"):
             chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("Hel", "lo")]
             body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
@@ -121,6 +122,11 @@ def test_usage_stop_and_stream(server: Server) -> None:
         (401, "no", ModelError, "OPENAI_API_KEY"),
         (404, "no model", ModelError, "does not know the model 'small'"),
         (400, "maximum context length is 10 tokens", ContextError, "does not fit"),
+        (400, "the request exceeds the available context size", ContextError, "does not fit"),
+        (400, "input exceeds the context window of this model", ContextError, "does not fit"),
+        (400, "too many tokens for the context", ContextError, "does not fit"),
+        (400, "unknown field: context", ModelError, "unknown field"),
+        (400, "max_tokens is too large. In this context it is unsupported", ModelError, "unsupported"),
         (400, "bad image", ModelError, "bad image"),
     ],
 )
@@ -130,6 +136,13 @@ def test_refusals_are_explained(server: Server, status: int, error: str, kind: t
         model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
     trace = Agent(model_of(server), tools=[Calculate]).run("?")
     assert trace.stop_reason == ("context" if kind is ContextError else "failed")
+
+
+def test_a_code_for_too_long_a_conversation_is_enough(server: Server) -> None:
+    body = {"error": {"message": "Shorten it.", "code": "context_length_exceeded"}}
+    server.status, server.body = 400, body
+    with pytest.raises(ContextError, match="does not fit"):
+        model_of(server).generate([[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]])
 
 
 @pytest.mark.parametrize(
