@@ -8,11 +8,14 @@ datasets that end in files of its own, is not.
 """
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.connection import wait
 from typing import Any, Literal, TypeVar
 
 from taco.errors import RunError
@@ -47,7 +50,7 @@ def in_order(
 
 
 def _in_processes(work: Callable[[int], _T], numbers: Iterable[int], workers: int) -> Generator[_T, None, None]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
         yield from _window(lambda number: pool.submit(work, number), lambda task: task.result(), numbers, AHEAD * workers)
     except BrokenProcessPool:
@@ -56,6 +59,18 @@ def _in_processes(work: Callable[[int], _T], numbers: Iterable[int], workers: in
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent ends, also by SIGKILL: nothing else would wake it from the pool's queue."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _on_ray(work: Callable[[int], _T], numbers: Iterable[int], workers: int) -> Generator[_T, None, None]:

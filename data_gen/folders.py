@@ -23,17 +23,20 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
         settings: All that its bytes depend on, JSON values.
 
     Raises:
-        ValueError: If it was begun with other settings (the difference is named), or holds something else.
+        ValueError: If it was begun with other settings (the difference is named) and something was done, or holds something else.
     """
-    file = out / CONFIG_FILE
+    file, content = out / CONFIG_FILE, json.dumps(settings, indent=1).encode() + b"\n"
     if not file.exists():
         if out.exists() and (not out.is_dir() or any(item.suffix != ".part" for item in out.iterdir())):
             raise ValueError(f"{out} holds something else (it has no {CONFIG_FILE}). Choose a new folder.")
-        write_new(file, json.dumps(settings, indent=1).encode() + b"\n")
+        write_new(file, content)
         return
     there = _object(file.read_bytes(), file)
     changed = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
-    if changed:
+    idle = there.keys() & settings.keys() and [item.name for item in out.iterdir()] == [CONFIG_FILE]  # ours, and nothing was done
+    if changed and idle:
+        write_new(file, content)
+    elif changed:
         differences = "; ".join(f"{key} is {there.get(key)!r} there and {settings.get(key)!r} here" for key in changed)
         raise ValueError(f"{out} was begun with other settings: {differences}. Use the same ones to go on, or a new folder.")
 

@@ -11,18 +11,20 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from taco.data_gen.annotations import SceneError
 from taco.data_gen.engines import Engine, in_order
 from taco.data_gen.folders import claim, records, whole_lines
-from taco.data_gen.observations import ENGINE
+from taco.data_gen.observations import ENGINE, Real
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors
-from taco.data_gen.pipeline import Candidates, Recipe, annotated, candidates, fruitful, numbers, observer_of
+from taco.data_gen.pipeline import Candidates, Recipe, annotated, candidates, fruitful, numbers, observer_of, scene_id
 from taco.data_gen.similarity_errors import SimilarityErrors
 from taco.errors import RunError
 from taco.tools.images import ImageStore
@@ -32,6 +34,7 @@ from taco.trace import IMAGES_DIR, TRACES_FILE, Trace, append_line, png, write_n
 PROGRESS_FILE = "progress.jsonl"
 REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE = "rejected.jsonl", "tasks.jsonl", "annotations.jsonl"
 FILES = (TRACES_FILE, REJECTED_FILE, TASKS_FILE, ANNOTATIONS_FILE)
+_IMAGE = re.compile(rb'"(images/[0-9a-f]{64}\.png)"')
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,14 @@ def generate(
 
     Raises:
         ValueError: If ``n`` or ``workers`` is below 1; if the folder was begun with other settings or tools (the difference is
-            named), holds other files, or files of its own that cannot be read.
+            named), holds other files, or files of its own that cannot be read; if a tool cannot run here.
         RunError: If scene after scene came to nothing, or all annotated images were used up.
         OSError: If the disk is full; what was finished is kept.
     """
     if n < 1 or workers < 1:
         raise ValueError(f"At least one trace and one worker are needed; got n={n}, workers={workers}.")
+    if recipe.observations == "real" and not (recipe.direct or recipe.tasks_only):
+        Real().require(recipe.kind.tools)
     claim(out, _settings(recipe, n))
     number, kept = _resume(out)
     if on_kept:
@@ -121,18 +126,24 @@ def generate(
         with contextlib.closing(made), contextlib.closing(fruitful(made)) as scenes:
             for done, scene in enumerate(scenes, start=number):
                 kept += _write(out, scene, n - kept)
-                sizes = {name: _size(out / name) for name in FILES if (out / name).exists()}
+                sizes = {name: (out / name).stat().st_size for name in FILES if (out / name).exists()}
                 append_line(out / PROGRESS_FILE, json.dumps({"scene": done, "kept": kept, "bytes": sizes}))
                 if on_kept:
                     on_kept(kept)
                 if kept == n:
                     break
     if kept < n:
-        raise RunError(
-            f"All annotated images were asked about, and they gave {kept} of {n}; these are kept in {out}. "
-            "For more, ask more questions per scene, or annotate more images."
-        )
+        raise RunError(_too_few(report(out), n, out))
     return report(out)
+
+
+def _too_few(found: Report, n: int, out: Path) -> str:
+    counts = found.to_json()
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in counts["rejected_by_reason"].items()) or "none"
+    return (
+        f"All annotated images were asked about, and they gave {counts['kept']} of {n}, kept in {out}; rejected: {reasons}. "
+        "For more, take a new folder, and ask more questions per scene or annotate more images."
+    )
 
 
 def report(out: Path) -> Report:
@@ -151,8 +162,12 @@ def report(out: Path) -> Report:
 
 
 def pack(recipe: Recipe, number: int) -> Packed:
-    """What a scene number gives."""
-    made = candidates(recipe, number, observer_of(recipe.observations))
+    """What a scene number gives: where a file of an annotated image cannot be used, a line that says so."""
+    try:
+        made = candidates(recipe, number, observer_of(recipe.observations))
+    except SceneError as error:
+        why = {"id": scene_id(recipe, number), "source": recipe.family, "reason": error.reason, "file": error.file}
+        return Packed((Line(REJECTED_FILE, json.dumps(why)),), {}, (error.reason,))
     return _packed_tasks(made) if recipe.tasks_only else _packed_traces(made)
 
 
@@ -216,9 +231,11 @@ def _settings(recipe: Recipe, n: int) -> dict[str, Any]:
 
 def _resume(out: Path) -> tuple[int, int]:
     """Cut the files back to the last scene that is wholly in all of them; returns the next scene's number and the kept."""
+    images = {f"{IMAGES_DIR}/{file.name}".encode() for file in (out / IMAGES_DIR).glob("*.png")}
+    whole = {name: _whole(out / name, images) for name in FILES}
     next_scene, kept, sizes, good = 0, 0, dict[str, int](), 0
     for line, entry in zip(whole_lines(out / PROGRESS_FILE), records(out / PROGRESS_FILE), strict=True):
-        if any(_size(out / name) < size for name, size in entry["bytes"].items()):
+        if any(whole[name] < size for name, size in entry["bytes"].items()):
             break
         next_scene, kept, sizes, good = entry["scene"] + 1, entry["kept"], entry["bytes"], good + len(line)
     for name in (*FILES, PROGRESS_FILE):
@@ -229,5 +246,11 @@ def _resume(out: Path) -> tuple[int, int]:
     return next_scene, kept
 
 
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
+def _whole(file: Path, images: set[bytes]) -> int:
+    """Bytes of a file's lines up to the first one that was not written to its end, or names an image that is not there."""
+    good = 0
+    for line in whole_lines(file):
+        if file.name != REJECTED_FILE and not images.issuperset(_IMAGE.findall(line)):
+            break
+        good += len(line)
+    return good

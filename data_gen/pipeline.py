@@ -197,10 +197,15 @@ def rng_for(recipe: Recipe, number: int, purpose: str) -> random.Random:
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
 
 
+def scene_id(recipe: Recipe, number: int) -> str:
+    """What the ids of a scene's tasks begin with."""
+    return f"{recipe.family}-{recipe.split}-{recipe.seed}-{number:06d}"
+
+
 def _tasks(recipe: Recipe, number: int, asked: Sequence[Question], images: tuple[str, ...]) -> tuple[Task, ...]:
     return tuple(
         Task(
-            id=f"{recipe.family}-{recipe.split}-{recipe.seed}-{number:06d}-{index}",
+            id=f"{scene_id(recipe, number)}-{index}",
             question=question.text,
             images=images,
             answer=question.answer,

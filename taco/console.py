@@ -4,6 +4,7 @@
 ...     advance()
 """
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from taco.errors import RunError
 
 BAD_USE, FAILED = 2, 1
 """Exit codes: what was asked cannot be done; it was tried and did not work."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AGAIN = "what stands in the output folder is kept; the same command goes on from there, or begins anew where there is no folder."
 
 
 def fail(message: object, code: int = BAD_USE) -> NoReturn:
@@ -34,11 +37,22 @@ def plain_errors() -> Iterator[None]:
     except typer.Exit:  # a RuntimeError too
         raise
     except KeyboardInterrupt:
-        fail("interrupted; what was finished is kept, and the same command goes on from there.", FAILED)
+        fail(f"interrupted; {_AGAIN}", FAILED)
     except ValueError as error:
         fail(error, BAD_USE)
-    except (OSError, RunError) as error:
+    except RunError as error:
         fail(error, FAILED)
+    except OSError as error:
+        fail(_of_system(error), FAILED)
+
+
+def _of_system(error: OSError) -> str:
+    if error.errno in _FULL:
+        where = f" at {error.filename}" if error.filename else ""
+        return f"The disk is full, or a limit on files was reached{where}. Free space: {_AGAIN}"
+    if error.filename and error.strerror:
+        return f"{error.filename} cannot be read or written: {error.strerror}. Check the path and its rights."
+    return str(error)
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 >>> [again] = read_traces("out")
 """
 
+import contextlib
 import io
 import os
 import secrets
@@ -190,7 +191,7 @@ def write_new(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
+        with _named(path), temporary.open("xb") as file:
             file.write(content)
         os.replace(temporary, path)
     except BaseException:
@@ -201,9 +202,19 @@ def write_new(path: Path, content: bytes) -> None:
 def append_line(path: Path, line: str) -> None:
     """Append one line. What an interruption left of a line before it is cut off first: it was never a record."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    with _named(path), path.open("ab+") as file:
         _cut_unfinished_line(file)
         file.write(line.encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of the system that comes while a file is written names it: of itself it does so only where opening failed."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _cut_unfinished_line(file: IO[bytes]) -> None:

@@ -35,9 +35,11 @@ _SOURCES = {
 FONTS = tuple(_SOURCES)
 TEST_FONTS = ("Caladea", "Hanken Grotesk")
 """Whole families that no training scene uses."""
+OPEN = 64
+"""Fonts of one size that are held: each maps its file anew, so that all sizes of all fonts would take a hundred megabytes."""
 
 
-@functools.cache
+@functools.lru_cache(OPEN)
 def load(name: str, size: int) -> ImageFont.FreeTypeFont:
     """The font `name`, such that its capitals are 0.7 x `size` pixels high: one size looks equally large in all fonts.
 
