@@ -376,8 +376,9 @@ def overlap(one: Corners, other: Corners) -> float:
     height = min(one[3], other[3]) - max(one[1], other[1])
     if width <= 0 or height <= 0:
         return 0.0
+    both = width * height
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return width * height / (sum(areas) - width * height)
+    return both / (sum(areas) - both) if both else 0.0  # the product of two tiny sides is 0
 
 
 def _places(path: str) -> tuple[str, ...]:
