@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: env demo test lint check bench nano clean
+.PHONY: env demo test lint check bench nano perception clean
 
 # The stamp is made last, so an interrupted installation is done again.
 $(VENV)/installed: pyproject.toml
@@ -38,6 +38,10 @@ check: lint test
 bench: env
 	for name in startup xgenmm_parity parser calculator ocr turns; do \
 	  echo "== $$name"; OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+perception: env
+	$(BIN)/python -m taco.data_gen.perception --out out/perception --resume
+	$(BIN)/python -m taco.data_gen.perception --out out/perception --export tools/nano_perception
 
 nano: env
 	$(BIN)/python -m taco.data_gen.nano --out out/nano

@@ -76,9 +76,8 @@ class Source:
         for folder in (self.images, self.depth, self.masks):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"There is no folder {folder}. Check its path.")
-        missing = depth_tool.WEIGHTS.unavailable() if self.estimate_depth else None
-        if missing:
-            raise ValueError(f"Depth cannot be estimated here. {missing}")
+        if self.estimate_depth and (problem := _no_depth_of_photographs()):
+            raise ValueError(f"Depth cannot be estimated here. {problem}")
 
     @property
     def with_depth(self) -> bool:
@@ -103,6 +102,14 @@ class Source:
             "exhaustive": self.exhaustive,
             "min_score": self.min_score,
         }
+
+
+def _no_depth_of_photographs() -> str | None:
+    """Why depths of photographs cannot be estimated; None where they can."""
+    weights = depth_tool.WEIGHTS
+    if weights.is_nano:
+        return f"{weights.backend} knows rendered scenes only. Download a larger model: hf download {weights.default}"
+    return weights.unavailable()
 
 
 def annotate(source: Source, out: Path, *, on_done: Callable[[int], None] | None = None) -> Report:

@@ -178,6 +178,34 @@ def fit_ocr(
         typer.echo(json.dumps(ocr_fitting.compare(texts, errors, random.Random(seed)), indent=1))
 
 
+@app.command("fit-perception")
+def fit_perception(
+    n: Annotated[int, typer.Option("--n", min=1, help="Scenes to look at.")] = 500,
+    seed: Seed = 1000,
+    split: SplitOption = SplitName.train,
+    out: Annotated[Optional[Path], typer.Option(help="Where to write the rates; the package's own file by default.")] = None,
+    only_compare: Annotated[bool, typer.Option("--compare", help="Compare the rates that are there; write nothing.")] = False,
+) -> None:
+    """Fits the error model of simulated detection and depth to the embedded network, and shows how close the two are."""
+    from taco.data_gen import perception_fitting
+    from taco.data_gen.perception_errors import FILE, PerceptionErrors
+    from taco.data_gen.scenes import objects
+    from taco.tools import perception
+
+    with plain_errors():
+        readings = perception_fitting.Readings()
+        with progress(n, "scenes") as advance:
+            for number in range(n):
+                readings.add(objects.render(random.Random(f"fit/{seed}/{number}"), split=split.value))
+                advance()
+        if only_compare:
+            errors = PerceptionErrors.load()
+        else:
+            errors = perception_fitting.fit(readings, perception.backend(), split.value, seed)
+            (out or FILE).write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        typer.echo(json.dumps(perception_fitting.compare(readings, errors, random.Random(seed)), indent=1))
+
+
 for name, command in (
     ("annotate", annotate),
     ("teach", teach),

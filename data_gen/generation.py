@@ -116,7 +116,7 @@ def generate(
     if n < 1 or workers < 1:
         raise ValueError(f"At least one trace and one worker are needed; got n={n}, workers={workers}.")
     if recipe.observations == "real" and not (recipe.direct or recipe.tasks_only):
-        Real().require(recipe.kind.tools)
+        Real().require(recipe.kind.tools, photographs=bool(recipe.scenes))
     claim(out, _settings(recipe, n))
     number, kept = _resume(out)
     if on_kept:

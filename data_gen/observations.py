@@ -19,6 +19,7 @@ from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.scenes.scene import Scene
 from taco.data_gen.similarity_errors import SimilarityErrors
 from taco.data_gen.simulation import SIMULATED, Simulation
+from taco.tools import perception
 from taco.tools.catalogue import all_tools
 from taco.tools.ocr import make_ocr
 from taco.tools.terminate import Terminate
@@ -51,9 +52,12 @@ class Real:
     def tools(self) -> list[Tool]:
         return list(self._tools.values())
 
-    def require(self, names: Sequence[str]) -> None:
-        """Raises ValueError where a tool of these names cannot run here."""
+    def require(self, names: Sequence[str], *, photographs: bool = False) -> None:
+        """Raises ValueError where a tool of these names cannot run here, or knows renderings only and is to see photographs."""
         missing = [f"{name}: {problem}" for name in names if (problem := self._tools[name].unavailable())]
+        if photographs:
+            own = [name for name in names if perception.backend() in self._tools[name].backend]
+            missing += [f"{name}: {perception.backend()} knows rendered scenes only; download a larger model." for name in own]
         if missing:
             raise ValueError(f"Real observations need tools that cannot run here. {' '.join(missing)} Or simulate observations.")
 

@@ -10,6 +10,7 @@ that it has there.
 """
 
 import functools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,6 @@ SIMULATED = "simulated "
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 INSIDE = 0.6
 """Share of a box that must lie in a part of an image to be seen there."""
-DEPTH_RANGE = (3.0, 12.0)
-"""Between which the largest value of a relative depth map lies: its unit differs from image to image."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,12 @@ class Simulation:
         self._seed = rng.getrandbits(64)
         self._views = [(image, View(index)) for index, image in enumerate(images or scene.images)]
         self._sighted = [
-            self._perception.see(getattr(annotation, "objects", ()), self._rng("objects", index))
-            for index, annotation in enumerate(self._annotations)
+            self._seen(getattr(annotation, "objects", ()), index) for index, annotation in enumerate(self._annotations)
         ]
+
+    def _seen(self, objects: Sequence[SceneObject], index: int) -> list[list[Sighted]]:
+        found = self._perception.see(objects, self._rng("objects", index))
+        return [*found, self._perception.invent(objects, self._rng("invented", index))] if objects else []
 
     def _rng(self, *purpose: object) -> random.Random:
         return random.Random(f"{self._seed}/{'/'.join(map(str, purpose))}")
@@ -150,7 +152,7 @@ class Simulation:
         for twins in self._sighted[view.index]:
             for sighted in twins:
                 box = view.within(sighted.bbox)
-                label = next((asked for asked in objects if _is_taken_for(sighted, asked)), None)
+                label = next((asked for asked in objects if matches(asked, sighted.object)), None)
                 if box and label:
                     found.append(Found(label, [round(side, 2) for side in box], sighted.score))
         whole = [region for region in found if region.bbox[0] < region.bbox[2] and region.bbox[1] < region.bbox[3]]
@@ -191,10 +193,10 @@ class Simulation:
         part = disparity[_pixels(disparity.shape, view.part(bbox).box)]
         if not part.size:
             raise ToolError(f"The bbox {list(bbox)} is less than one pixel of the depth map. Use a larger bbox.")
-        scale = self._rng("depth", view).uniform(*DEPTH_RANGE) / max(float(whole.max()), 1e-9)
+        scale = self._rng("depth", view).uniform(*self._perception.depth_range)
         noise = self._rng("depth", view, bbox).gauss(0, self._perception.depth_noise)
-        value = float(whole.max()) - float(part.mean()) + noise * (float(whole.max()) - float(whole.min()))
-        return round(max(0.0, value * scale), 2)
+        nearness = float(part.mean()) / max(float(whole.max()), 1e-9) * math.exp(noise)
+        return round(max(0.0, (1 - nearness) * scale), 2)
 
     # ------------------------------------------------------------------ similarity
 
@@ -243,14 +245,6 @@ def matches(description: str, item: SceneObject) -> bool:
     return False
 
 
-def _is_taken_for(sighted: Sighted, description: str) -> bool:
-    if matches(description, sighted.object):
-        return True
-    said = description.lower().split()
-    known = sighted.object.attributes + tuple(said)
-    return sighted.mistaken and matches(description, sighted.object.model_copy(update={"attributes": known}))
-
-
 def _pixels(shape: tuple[int, ...], box: Box) -> tuple[slice, slice]:
     """A box as rows and columns of a map, truncated as the real tool does."""
     left, top, right, bottom = (int(side * length + 1e-6) for side, length in zip(box, (shape[1], shape[0]) * 2, strict=True))
@@ -264,4 +258,4 @@ def _like(model: Tool, function: Callable[..., dict[str, Any]], backend: str) ->
     def stand_in(**arguments: Any) -> dict[str, Any]:
         return function(**arguments)
 
-    return Tool(stand_in, name=model.name, backend=backend)
+    return Tool(stand_in, name=model.name, backend=backend, note=lambda: model.note)

@@ -29,6 +29,9 @@ app = typer.Typer(
 tools_app = typer.Typer(help="The tools: what there is, what can run here, and one alone.")
 app.add_typer(tools_app, name="tools")
 
+PICTURES = (".png", ".jpg", ".webp")
+"""Endings of the files that a trace can be drawn to."""
+
 Model = Annotated[str, typer.Option("--model", "-m", help="nano, a directory, a hub id, or openai:NAME.")]
 Adapter = Annotated[Optional[Path], typer.Option(help="A LoRA adapter's directory.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps ...")]
@@ -61,6 +64,7 @@ def ask(
     what: Annotated[list[str], typer.Argument(metavar="IMAGE... QUESTION", help="Image files, then the question.")],
     model: Model = "nano",
     save: Annotated[Optional[Path], typer.Option(help="Append the trace to this folder.")] = None,
+    sheet: Annotated[Optional[Path], typer.Option(help="Draw the trace with its images to this file, such as sheet.png.")] = None,
     as_json: AsJson = False,
     adapter: Adapter = None,
     device: Device = "auto",
@@ -80,6 +84,8 @@ def ask(
     *images, question = what
     if os.path.isfile(question):  # never raises, however long the question
         fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
+    if sheet is not None and sheet.suffix.lower() not in PICTURES:
+        fail(f"--sheet {sheet}: the file's ending says how it is written; use one of {', '.join(PICTURES)}.")
     with plain_errors():
         agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, constrained, allow_urls)
         finished: Finished | None = None
@@ -95,6 +101,10 @@ def ask(
             typer.secho(f"Answer: {finished.trace.answer}", bold=True)
         if save is not None:
             finished.trace.save(save)
+        if sheet is not None:
+            from taco.sheet import draw_sheet
+
+            draw_sheet(finished.trace).save(sheet)
     if finished.trace.answer is None:
         fail(f"no answer: {finished.error or _why(finished)}", FAILED)
 
@@ -282,8 +292,8 @@ def tools(context: typer.Context, own_tools: OwnTools = None, as_json: AsJson = 
     width = max(len(item.name) for item, _ in rows)
     for item, remedy in rows:
         typer.echo(f"{item.name:<{width}}  {'ready' if remedy is None else 'absent':<6}  {item.backend}")
-        if remedy is not None:
-            typer.secho(f"{'':<{width}}          {remedy}", dim=True)
+        if about := remedy or item.note:
+            typer.secho(f"{'':<{width}}          {about}", dim=True)
 
 
 @tools_app.command(name="run", no_args_is_help=True)
@@ -370,8 +380,7 @@ def _show(event: Any) -> None:
         if not reply.actions:
             typer.secho(f"        {event.text}", fg="red")
         return
-    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in event.action.arguments.items())
-    typer.secho(f"        {event.action.name}({arguments})", fg="yellow")
+    typer.secho(f"        {event.action}", fg="yellow")
     if event.action.name != "Terminate" or event.observation.error is not None:
         typer.secho(f"        -> {event.observation.to_json()}", fg="red" if event.observation.error else "green")
 

@@ -21,6 +21,11 @@ class Action(BaseModel):
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """As a person writes it: ``OCR(image="image-0")``."""
+        arguments = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.arguments.items())
+        return f"{self.name}({', '.join(arguments)})"
+
 
 class Observation(BaseModel):
     """What a call gave: ``content`` (JSON values; images are names), the names of new ``images``, or an ``error``."""

@@ -1,20 +1,23 @@
-"""EstimateRegionDepth and EstimateObjectDepth: how near a part of an image is, by Depth Anything V2.
+"""EstimateRegionDepth and EstimateObjectDepth: how near a part of an image is, by Depth Anything V2 or the package's own network.
 
     >>> EstimateRegionDepth.call({"image": "image-0", "bbox": [0.1, 0.2, 0.4, 0.6]}, ImageStore(["photo.jpg"]))
     {'depth': 2.31}
 
 Depth is relative, without a unit, and **smaller is closer**: the model's map (larger is nearer) is turned over as a whole, its
 maximum minus each value, as in the TACO reference, so that regions and objects of one image can be compared. The map of an
-image is made once, however many regions are asked for.
+image is made once, however many regions are asked for. Without weights, or with ``TACO_DEPTH_MODEL=nano``, the map is that of
+`taco.tools.perception`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from taco.tools import perception
 from taco.tools.action import ToolError
 from taco.tools.detection import WEIGHTS as DETECTOR
-from taco.tools.detection import ObjectName, locate
+from taco.tools.detection import Found, ObjectName, locate
+from taco.tools.detection import note as detection_note
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo
 from taco.tools.regions import whole_pixels_of
@@ -25,12 +28,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 WEIGHTS = Weights(
-    "TACO_DEPTH_MODEL", "depth-anything/Depth-Anything-V2-Small-hf", "AutoModelForDepthEstimation", "AutoImageProcessor"
+    "TACO_DEPTH_MODEL",
+    "depth-anything/Depth-Anything-V2-Small-hf",
+    "AutoModelForDepthEstimation",
+    "AutoImageProcessor",
+    embedded=True,
 )
 _MAPS: Memo[tuple[str, str], "np.ndarray"] = Memo(8)
 
 
-@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable)
+def note() -> str:
+    """What to know of the back end that is used."""
+    return perception.depth_note() if WEIGHTS.is_nano else ""
+
+
+@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable, note=note)
 def EstimateRegionDepth(image: Image.Image, bbox: Box) -> dict[str, Any]:
     """Estimates the mean depth of a part of an image. Depths of one image can be compared; a smaller one is closer.
 
@@ -45,8 +57,9 @@ def EstimateRegionDepth(image: Image.Image, bbox: Box) -> dict[str, Any]:
 
 
 @tool(
-    backend=lambda: f"{WEIGHTS.backend} + {DETECTOR.backend}",
+    backend=lambda: " + ".join(dict.fromkeys((WEIGHTS.backend, DETECTOR.backend))),
     unavailable=lambda: WEIGHTS.unavailable() or DETECTOR.unavailable(),
+    note=lambda: detection_note() or note(),
 )
 def EstimateObjectDepth(
     image: Image.Image,
@@ -61,10 +74,15 @@ def EstimateObjectDepth(
     Returns:
         depth: The relative depth, without a unit; smaller is closer.
     """
-    found = locate(image, [object])
+    return {"depth": region_depth(image, object_region(image, object).bbox)}
+
+
+def object_region(image: Image.Image, name: str) -> Found:
+    """Where an object is surest to be found. Raises ToolError where it is not found."""
+    found = locate(image, [name])
     if not found:
-        raise ToolError(not_found(object))
-    return {"depth": region_depth(image, max(found, key=lambda region: region.score).bbox)}
+        raise ToolError(not_found(name))
+    return max(found, key=lambda region: region.score)
 
 
 def not_found(name: str) -> str:
@@ -88,7 +106,8 @@ def region_depth(image: Image.Image, bbox: list[float]) -> float:
 
 def depth_map(image: Image.Image) -> "np.ndarray":
     """Relative depth of every pixel, float32 [height, width], 0 at the closest; smaller is closer."""
-    return _MAPS.get((WEIGHTS.name, pixel_hash(image)), lambda: _depth_map(image))
+    make = perception.depth_map if WEIGHTS.is_nano else _depth_map
+    return _MAPS.get((WEIGHTS.backend if WEIGHTS.is_nano else WEIGHTS.name, pixel_hash(image)), lambda: make(image))
 
 
 def _depth_map(image: Image.Image) -> "np.ndarray":

@@ -1,21 +1,24 @@
-"""LocalizeObjects: where named objects are in an image, by Grounding DINO or OWLv2.
+"""LocalizeObjects: where named objects are in an image, by Grounding DINO or OWLv2, or the package's own small network.
 
     >>> LocalizeObjects.call({"image": "image-0", "objects": ["dog", "ball"]}, ImageStore(["photo.jpg"]))["regions"]
     [{'label': 'dog', 'bbox': [0.12, 0.3, 0.55, 0.91], 'score': 0.87}]
 
 Any zero-shot detector of transformers serves; ``TACO_DETECTION_MODEL`` names another, such as google/owlv2-base-patch16-ensemble.
+Without weights, or with the setting ``nano``, `taco.tools.perception` looks: it knows a few names and refuses others.
 Thresholds, rounding and the labels of repeats are those of the TACO reference.
 """
 
 import inspect
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from PIL import Image
 from pydantic import Field, StringConstraints
 
+from taco.tools import perception
 from taco.tools.action import ToolError
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo
@@ -23,7 +26,9 @@ from taco.tools.regions import MAX_REGIONS, with_boxes
 from taco.tools.tool import short, tool
 from taco.tools.weights import Weights
 
-WEIGHTS = Weights("TACO_DETECTION_MODEL", "IDEA-Research/grounding-dino-tiny", "AutoModelForZeroShotObjectDetection")
+WEIGHTS = Weights(
+    "TACO_DETECTION_MODEL", "IDEA-Research/grounding-dino-tiny", "AutoModelForZeroShotObjectDetection", embedded=True
+)
 BOX_THRESHOLD = 0.35
 """Of Grounding DINO; `TEXT_THRESHOLD` is that of a word of its phrases."""
 TEXT_THRESHOLD = 0.25
@@ -49,7 +54,12 @@ class Found:
 _FOUND: Memo[tuple[str, str, tuple[str, ...]], list[Found]] = Memo(64)
 
 
-@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable)
+def note() -> str:
+    """What to know of the back end that is used."""
+    return perception.note() if WEIGHTS.is_nano else ""
+
+
+@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable, note=note)
 def LocalizeObjects(
     image: Image.Image, objects: Annotated[list[ObjectName], Field(min_length=1, max_length=MAX_OBJECTS)]
 ) -> dict[str, Any]:
@@ -72,8 +82,11 @@ def locate(image: Image.Image, objects: list[str]) -> list[Found]:
     """What is found of some objects, the surest first, at most `MAX_REGIONS`. Labels are the asked-for descriptions.
 
     Raises:
-        ToolError: If the weights are not there or do not load.
+        ToolError: If the weights are not there or do not load, or the package's own network does not know a name.
     """
+    if WEIGHTS.is_nano:
+        found = [Found(item.kind, _rounded(item.bbox), round(item.score, 2)) for item in perception.locate(image, objects)]
+        return _whole(found)
     key = (WEIGHTS.name, pixel_hash(image), tuple(objects))
     return list(_FOUND.get(key, lambda: _locate(image, objects)))
 
@@ -112,6 +125,11 @@ def _locate(image: Image.Image, objects: list[str]) -> list[Found]:
         Found(_asked_for(label, objects), _bbox(box, image.size), round(score, 2))
         for label, box, score in zip(labels, boxes, scores, strict=True)
     ]
+    return _whole(found)
+
+
+def _whole(found: list[Found]) -> list[Found]:
+    """Those that rounding has left a box, the surest first."""
     whole = [region for region in found if region.bbox[0] < region.bbox[2] and region.bbox[1] < region.bbox[3]]
     return sorted(whole, key=lambda region: -region.score)[:MAX_REGIONS]
 
@@ -128,7 +146,11 @@ def _check_length(texts: list[str], processor: Any, config: Any) -> None:
 
 
 def _bbox(box: list[float], size: tuple[int, int]) -> list[float]:
-    return [round(min(1.0, max(0.0, side / length)), 2) for side, length in zip(box, size * 2, strict=True)]
+    return _rounded([side / length for side, length in zip(box, size * 2, strict=True)])
+
+
+def _rounded(box: Sequence[float]) -> list[float]:
+    return [round(min(1.0, max(0.0, side)), 2) for side in box]
 
 
 def _asked_for(phrase: str, objects: list[str]) -> str:

@@ -217,7 +217,7 @@ class RemoteTool(Tool):
     def __init__(self, connection: Connection, described: mcp_types.Tool) -> None:
         self._connection = connection
         self.name, self.returns = described.name, {}
-        self.description = (described.description or "").strip()[:MAX_DESCRIPTION]
+        self._documented, self._note = (described.description or "").strip()[:MAX_DESCRIPTION], None
         self.memoized, self.isolated, self.deadline = False, False, CALL_SECONDS
         self._backend, self._unavailable = f"mcp: {connection.name}", None
         try:
@@ -235,10 +235,10 @@ class RemoteTool(Tool):
         # A registry of its own, so that a schema that refers to an address is not fetched.
         self._validator = Draft202012Validator(self._schema, registry=Registry())
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, *, note: bool = True) -> dict[str, Any]:
         return {
             "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": self._schema},
+            "function": {"name": self.name, "description": self._documented, "parameters": self._schema},
         }
 
     def check_arguments(self, action: Action) -> list[Finding]:

@@ -1,26 +1,32 @@
-"""GetObjects: what is in an image, by Florence-2.
+"""GetObjects: what is in an image, by Florence-2 or the package's own small network.
 
     >>> GetObjects.call({"image": "image-0"}, ImageStore(["photo.jpg"]))
     {'objects': ['ball', 'dog', 'person']}
 
 The TACO reference has RAM++, which transformers lacks. Florence-2 is native there, small (0.23 B), under MIT, open in its words
-and names objects only, where RAM++ lists verbs and adjectives, too.
+and names objects only, where RAM++ lists verbs and adjectives, too. Without weights, or with ``TACO_TAGGING_MODEL=nano``,
+`taco.tools.perception` looks, which knows a few names.
 """
 
 from typing import Any
 
 from PIL import Image
 
+from taco.tools import perception
 from taco.tools.tool import tool
 from taco.tools.weights import Weights
 
-WEIGHTS = Weights("TACO_TAGGING_MODEL", "florence-community/Florence-2-base-ft", "AutoModelForImageTextToText")
+WEIGHTS = Weights("TACO_TAGGING_MODEL", "florence-community/Florence-2-base-ft", "AutoModelForImageTextToText", embedded=True)
 TASK = "<OD>"
 MAX_NEW_TOKENS = 512
 """A label with its box takes about 6."""
 
 
-@tool(backend=lambda: WEIGHTS.backend, unavailable=WEIGHTS.unavailable)
+@tool(
+    backend=lambda: WEIGHTS.backend,
+    unavailable=WEIGHTS.unavailable,
+    note=lambda: perception.note() if WEIGHTS.is_nano else "",
+)
 def GetObjects(image: Image.Image) -> dict[str, Any]:
     """Names the objects in an image.
 
@@ -30,6 +36,8 @@ def GetObjects(image: Image.Image) -> dict[str, Any]:
     Returns:
         objects: Each object's name once, in alphabetical order.
     """
+    if WEIGHTS.is_nano:
+        return {"objects": perception.names(image)}
     import torch
 
     processor, model = WEIGHTS.load()

@@ -59,7 +59,7 @@ class Tool:
 
     Attributes:
         name: What the model calls it.
-        description: First part of the function's docstring.
+        description: First part of the function's docstring, and what there is to know of the back end.
         returns: Keys of the result and what they hold, from its ``Returns:``.
         backend: What does the work, for example ``rapidocr 3.10``: recorded in every trace.
         image_arguments: Names of the arguments that are images (or lists of images).
@@ -77,12 +77,13 @@ class Tool:
         memoized: bool = True,
         isolated: bool = False,
         deadline: float = DEADLINE,
+        note: Callable[[], str] | None = None,
     ) -> None:
         self.function = function
         self.name = name or function.__name__
         doc = docstring_parser.parse(inspect.getdoc(function) or "", style=docstring_parser.DocstringStyle.GOOGLE)
-        self.description = (doc.description or "").strip()
-        if not self.description:
+        self._documented = (doc.description or "").strip()
+        if not self._documented:
             raise ValueError(f"Tool {self.name} has no docstring. Its first lines tell the model what it does.")
         self.returns = _documented_keys(doc.returns)
         if isolated and ("<locals>" in function.__qualname__ or function.__module__ == "__main__"):
@@ -92,6 +93,7 @@ class Tool:
         self.memoized, self.isolated, self.deadline = memoized, isolated, deadline
         self._backend = backend
         self._unavailable = unavailable
+        self._note = note
         self.image_arguments: list[str] = []
         self._model = self._arguments_model({p.arg_name: p.description or "" for p in doc.params})
 
@@ -99,18 +101,31 @@ class Tool:
     def backend(self) -> str:
         return self._backend if isinstance(self._backend, str) else self._backend()
 
+    @property
+    def note(self) -> str:
+        """Limits of the back end that is used now; "" where there are none to speak of."""
+        return self._note() if self._note else ""
+
+    @property
+    def description(self) -> str:
+        return f"{self._documented} {self.note}".strip()
+
     def unavailable(self) -> str | None:
         """None where the tool can run; otherwise a sentence that says what is missing and how to get it."""
         return self._unavailable() if self._unavailable else None
 
-    def schema(self) -> dict[str, Any]:
-        """The tool in OpenAI's function form."""
+    def schema(self, *, note: bool = True) -> dict[str, Any]:
+        """The tool in OpenAI's function form; without the note it is the same on every machine."""
         parameters = without_titles(self._model.model_json_schema())
         parameters.setdefault("properties", {})
         parameters.pop("description", None)
         return {
             "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": parameters},
+            "function": {
+                "name": self.name,
+                "description": self.description if note else self._documented,
+                "parameters": parameters,
+            },
         }
 
     def check_arguments(self, action: Action) -> list[Finding]:
@@ -227,6 +242,7 @@ def tool(
     memoized: bool = True,
     isolated: bool = False,
     deadline: float = DEADLINE,
+    note: Callable[[], str] | None = None,
 ) -> Callable[[ToolFunction], Tool]: ...
 def tool(
     function: ToolFunction | None = None,
@@ -237,6 +253,7 @@ def tool(
     memoized: bool = True,
     isolated: bool = False,
     deadline: float = DEADLINE,
+    note: Callable[[], str] | None = None,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Decorator: a typed function with a Google docstring becomes a `Tool`.
 
@@ -247,9 +264,9 @@ def tool(
         backend: What does the work, or a function that says so.
         unavailable: Returns None where the tool can run, otherwise a sentence with the remedy.
         memoized: False for a tool whose result depends on more than its arguments, such as the time.
-
         isolated: Run it in a process of its own, which is killed at the deadline. The function must be importable.
         deadline: Seconds that an isolated call may take.
+        note: Says what a model has to know of the back end, such as that it knows few names; it ends the description.
 
     Raises:
         TypeError: If an argument has no annotation.
@@ -258,7 +275,14 @@ def tool(
     if function is not None:
         return Tool(function)
     return lambda inner: Tool(
-        inner, name=name, backend=backend, unavailable=unavailable, memoized=memoized, isolated=isolated, deadline=deadline
+        inner,
+        name=name,
+        backend=backend,
+        unavailable=unavailable,
+        memoized=memoized,
+        isolated=isolated,
+        deadline=deadline,
+        note=note,
     )
 
 

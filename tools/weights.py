@@ -4,7 +4,8 @@
     >>> DEPTH.unavailable()                        # None where the weights are there; otherwise the command that fetches them
     >>> processor, model = DEPTH.load()
 
-Nothing is downloaded here: a tool whose weights are not on the disk is not offered, and says how to get them.
+Nothing is downloaded here: a tool whose weights are not on the disk is not offered, and says how to get them. Where the package's
+own small network (`taco.tools.perception`) serves as well, that one is used then; the setting ``nano`` chooses it.
 
 Settings: the environment variable of each model (a hub id or a folder), and for all of them ``TACO_DEVICE`` (``auto``, ``cpu``,
 ``cuda:1`` ...), ``TACO_DTYPE`` (``auto``, ``float32``, ``bfloat16``, ``float16``) and ``TACO_MODEL_MEMORY`` (GB, 8 by default).
@@ -18,12 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from taco.tools import perception
 from taco.tools.action import ToolError
+from taco.tools.devices import device_name, dtype
 from taco.tools.memo import Memo
 
 MODEL_MEMORY_GB = 8.0
 """Parameters and buffers that are kept in memory at once, unless TACO_MODEL_MEMORY says otherwise."""
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+NANO = "nano"
+"""Value of a setting that chooses the package's own network."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,14 @@ class Weights:
         default: Hub id that is used without it.
         model_class: The Auto class that loads the model.
         processor_class: The Auto class that loads its processor.
+        embedded: Whether `taco.tools.perception` serves where nothing is set and the default is not on the disk.
     """
 
     setting: str
     default: str
     model_class: str
     processor_class: str = "AutoProcessor"
+    embedded: bool = False
 
     @property
     def name(self) -> str:
@@ -48,8 +54,15 @@ class Weights:
         return os.environ.get(self.setting) or self.default
 
     @property
+    def is_nano(self) -> bool:
+        """Whether the package's own network does the work."""
+        return self.embedded and (self.name == NANO or (not os.environ.get(self.setting) and self.folder() is None))
+
+    @property
     def backend(self) -> str:
         """What a trace records: the hub id, or the folder's last part (no machine path)."""
+        if self.is_nano:
+            return perception.backend()
         return Path(self.name).name if Path(self.name).is_dir() else self.name
 
     def folder(self) -> Path | None:
@@ -66,7 +79,7 @@ class Weights:
 
     def unavailable(self) -> str | None:
         """None where the weights are on the disk; otherwise what is missing, and the command that gets it."""
-        if self.folder() is not None:
+        if self.is_nano or self.folder() is not None:
             return None
         if re.match(r"[./~]|.*/.*/|.*\\", self.name):  # a path, and what a model is told names none
             return (
@@ -83,10 +96,10 @@ class Weights:
         folder = self.folder()
         if folder is None:
             raise ToolError(self.unavailable() or "")
-        device, dtype = _device(), _dtype()
-        key = (os.getpid(), self.model_class, str(folder), device, str(dtype))  # thread pools do not survive a fork
+        device, kind = device_name(), dtype()
+        key = (os.getpid(), self.model_class, str(folder), device, str(kind))  # thread pools do not survive a fork
         with _LOADING:
-            return MODELS.get(key, lambda: self._load(folder, device, dtype))
+            return MODELS.get(key, lambda: self._load(folder, device, kind))
 
     def _load(self, folder: Path, device: str, dtype: Any) -> tuple[Any, Any]:
         import transformers
@@ -119,28 +132,6 @@ def memory_cap() -> int:
 def _size(loaded: tuple[Any, Any]) -> int:
     _, model = loaded
     return sum(tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *model.buffers()))
-
-
-def _device() -> str:
-    import torch
-
-    device = os.environ.get("TACO_DEVICE") or "auto"
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        return str(torch.empty(0, device=device).device)
-    except (RuntimeError, AssertionError) as error:
-        line = next(iter(str(error).splitlines()), "")
-        raise ToolError(f"TACO_DEVICE is {device!r}, which cannot be used: {line} Use cpu, cuda, mps or auto.") from error
-
-
-def _dtype() -> Any:
-    import torch
-
-    dtype = os.environ.get("TACO_DTYPE") or "auto"
-    if dtype not in DTYPES:
-        raise ToolError(f"TACO_DTYPE is {dtype!r}; one of {', '.join(DTYPES)} is needed.")
-    return torch.bfloat16 if dtype == "auto" and torch.cuda.is_available() else getattr(torch, dtype, torch.float32)
 
 
 MODELS: Memo[tuple[Any, ...], tuple[Any, Any]] = Memo(memory_cap, _size)

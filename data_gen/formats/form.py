@@ -134,7 +134,7 @@ class Schemas:
     """Tool schemas in OpenAI's function form: those of this package, and ``foreign`` ones that came with imported traces."""
 
     def __init__(self, foreign: Mapping[str, Row] | None = None) -> None:
-        self._by_name = dict(foreign or {}) | {tool.name: tool.schema() for tool in known_toolbox()}
+        self._by_name = dict(foreign or {}) | {tool.name: tool.schema(note=False) for tool in known_toolbox()}
 
     def of(self, trace: Trace) -> list[Row]:
         """The schemas of the tools that a trace offers. Raises RowError for one that is not known."""

@@ -646,6 +646,10 @@ def test_depth_is_estimated_where_there_is_no_array(planted: Planted, monkeypatc
     monkeypatch.setenv("TACO_DEPTH_MODEL", str(planted.folder))
     with pytest.raises(ValueError, match="Depth cannot be estimated here"):
         planted.annotate(depth=None, estimate_depth=True)
+    monkeypatch.setenv("TACO_DEPTH_MODEL", "nano")
+    with pytest.raises(ValueError, match=r"knows rendered scenes only\..* hf download depth-anything"):
+        planted.annotate(depth=None, estimate_depth=True)
+    monkeypatch.setenv("TACO_DEPTH_MODEL", str(planted.folder))
     near = planted.map.astype(np.float32) / 10
     monkeypatch.setattr(type(depth_tool.WEIGHTS), "unavailable", lambda self: None)
     monkeypatch.setattr(depth_tool, "depth_map", lambda image: near.max() - near)

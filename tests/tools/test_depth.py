@@ -63,10 +63,10 @@ def test_r12_a_box_of_less_than_a_pixel() -> None:
     assert "less than one pixel of the 90x60 image" in str(call("EstimateRegionDepth", bbox=[0.5, 0.5, 0.501, 0.501]).error)
 
 
-def test_without_weights_both_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_asked_for_and_absent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", "/nowhere")
-    monkeypatch.delenv("TACO_DEPTH_MODEL")
+    monkeypatch.setenv("TACO_DEPTH_MODEL", "somebody/depth")
     for tool in TOOLBOX:
-        assert "hf download depth-anything/Depth-Anything-V2-Small-hf" in str(tool.unavailable())
-    monkeypatch.delenv("TACO_DETECTION_MODEL")
-    assert "hf download IDEA-Research/grounding-dino-tiny" in str(detection.LocalizeObjects.unavailable())
+        assert "hf download somebody/depth" in str(tool.unavailable())
+    monkeypatch.setenv("TACO_DETECTION_MODEL", "somebody/detector")
+    assert "hf download somebody/detector" in str(detection.LocalizeObjects.unavailable())

@@ -56,7 +56,10 @@ PLAYED = 30
 """Scenes, the photographs among them, on which programs are run."""
 FREQUENT = {name for name, kind in RIGHT.items() if kind.weight >= 1.2}
 FAULTLESS = PerceptionErrors.load().model_copy(
-    update=dict.fromkeys(("missed", "missed_small", "doubled", "mistaken", "shift", "depth_noise"), 0.0)
+    update={
+        **dict.fromkeys(("doubled", "invented", "shift", "depth_noise"), 0.0),
+        **{"missed": ((1.0, 0.0),), "confused": {}, "mistaken": {}},
+    }
 )
 
 
@@ -329,14 +332,14 @@ def test_every_plan_of_a_type_is_taken(faultless: list[Played]) -> None:
 
 
 def test_where_the_detector_misses_no_trace_pretends(checker: SimpleNamespace) -> None:
-    blind = FAULTLESS.model_copy(update={"missed": 1.0, "missed_small": 1.0})
+    blind = FAULTLESS.model_copy(update={"missed": ((1.0, 1.0),)})
     for one in play_all(blind):
         if one.kept and one.question.type not in AT_SIGHT:  # nothing was found, and that was the answer
             assert one.answer in {"0", "no"} or one.question.type in ("unanswerable", "how_many_together"), one.steps
 
 
 def test_where_nothing_to_count_was_found_the_thought_says_so() -> None:
-    blind = FAULTLESS.model_copy(update={"missed": 1.0, "missed_small": 1.0})
+    blind = FAULTLESS.model_copy(update={"missed": ((1.0, 1.0),)})
     ends = [one.steps[-1].thought for one in play_all(blind, ("count_in_half",)) if one.steps]
     assert ends
     assert all(re.match(r"No \w.* was found\. So 0 in the", end) for end in ends)
@@ -502,7 +505,7 @@ def test_articles_and_plurals(name: str, one: str, many: str) -> None:
 
 def test_the_family_is_registered_and_makes_traces_of_rendered_scenes(checker: SimpleNamespace) -> None:
     recipe = Recipe(family="objects", seed=4, min_items=4, questions_per_scene=len(RIGHT), multiple_choice=0.5)
-    made = [candidates(recipe, number, Simulated()) for number in range(2)]
+    made = [candidates(recipe, number, Simulated(perception=FAULTLESS)) for number in range(2)]
     outcomes: list[Any] = [outcome for scene in made for outcome in scene.outcomes]
     assert sum(isinstance(outcome, Rejected) for outcome in outcomes) < 0.3 * len(outcomes)
     for scene in made:

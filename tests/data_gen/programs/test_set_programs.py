@@ -252,7 +252,7 @@ def test_thoughts_quote_only_what_was_observed(traces: list[Trace]) -> None:
 
 def test_programs_believe_a_blind_detector() -> None:
     """No thought tells of a thing that was not observed, and no wrong answer is kept."""
-    nothing = PerceptionErrors.load().model_copy(update={"missed": 1.0, "missed_small": 1.0})
+    nothing = PerceptionErrors.load().model_copy(update={"missed": ((1.0, 1.0),)})
     observer = Simulated(perception=nothing)
     types = (
         "image_with_object",
@@ -270,7 +270,7 @@ def test_programs_believe_a_blind_detector() -> None:
 
 
 def test_annotated_answers_do_not_depend_on_what_was_observed(made: list[Candidates]) -> None:
-    nothing = PerceptionErrors.load().model_copy(update={"missed": 1.0, "missed_small": 1.0})
+    nothing = PerceptionErrors.load().model_copy(update={"missed": ((1.0, 1.0),)})
     again = candidates(ALL_TYPES, 0, Simulated(perception=nothing))
     assert again.tasks == made[0].tasks
 
@@ -282,7 +282,9 @@ def test_annotated_answers_do_not_depend_on_what_was_observed(made: list[Candida
 def test_a_wrong_program_gives_no_traces(name: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = dataclasses.replace(RIGHT[name], plans=RIGHT[other].plans)
     monkeypatch.setitem(QUESTION_TYPES, name, wrong)
-    faultless = PerceptionErrors.load().model_copy(update=dict.fromkeys(("missed", "missed_small", "mistaken"), 0.0))
+    faultless = PerceptionErrors.load().model_copy(
+        update={"missed": ((1.0, 0.0),), "mistaken": {}, "confused": {}, "invented": 0.0}
+    )
     observer, recipe = Simulated(perception=faultless), dataclasses.replace(ALL_TYPES, types=(name,))
     outcomes = [
         outcome
