@@ -1,58 +1,65 @@
-"""How good taco-nano is on held-out tasks: with real OCR, with annotated text in its place, direct, by pixels, shuffled.
+"""How good taco-nano is on held-out tasks: with the real tools, with an oracle in their place, direct, by pixels, shuffled.
 
-$ python benchmarks/nano_accuracy.py --out out/nano --part ocr      # then oracle, pixels, shuffled; --part direct --model DIR
-$ python benchmarks/nano_accuracy.py --out out/nano                 # every part that needs no other model, and the table
+$ python benchmarks/nano_accuracy.py --out out/nano --family prices --part tools     # then oracle; --part direct --model DIR
+$ python benchmarks/nano_accuracy.py --out out/nano                                  # all that need no other model, and the table
 
-Tasks come from annotations of new seeds, names, layouts and fonts; none is left out. An interrupted part goes on.
+Tasks come from annotations of new seeds, words, layouts and surroundings; none is left out. An interrupted part goes on.
 """
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
 from rich.progress import track
 
 from taco.agent import Agent
-from taco.data_gen.generation import ANNOTATIONS_FILE, TASKS_FILE, generate
-from taco.data_gen.nano import PIXEL_TYPES, TYPES
-from taco.data_gen.ocr_errors import rows_of
-from taco.data_gen.pipeline import Recipe
-from taco.data_gen.scenes.scene import PriceScene
+from taco.data_gen.generation import TASKS_FILE, generate
+from taco.data_gen.nano_curriculum import PIXEL_TYPES, TYPES
+from taco.data_gen.observations import Simulated
+from taco.data_gen.ocr_errors import OcrErrors
+from taco.data_gen.perception_errors import PerceptionErrors
+from taco.data_gen.pipeline import Recipe, ask_scene, rng_for
 from taco.evaluation import evaluate
 from taco.evaluation.running import run_tasks, unfinished
 from taco.models import load_model
-from taco.tools import Tool, Toolbox
-from taco.tools.images import pixel_hash
-from taco.tools.ocr import make_ocr
 from taco.trace import Task, read_tasks, read_traces
 
 SEED = 20_261_122
 """Of the held-out tasks; training and its evaluation use others."""
-PARTS = {"ocr": "tasks", "oracle": "tasks", "direct": "tasks", "pixels": "pixel_tasks", "shuffled": "pixel_tasks"}
+PARTS = {"tools": "tasks", "oracle": "tasks", "direct": "tasks", "pixels": "pixel_tasks", "shuffled": "pixel_tasks"}
+BATCH = 8
 
 
-def make_tasks(out: Path, count: int, pixel_count: int) -> None:
-    """Both sets of tasks; nothing happens where they are complete."""
-    generate(Recipe(split="test", seed=SEED, tasks_only=True, types=TYPES), count, out / "tasks")
-    generate(Recipe(split="test", seed=SEED + 1, tasks_only=True, types=PIXEL_TYPES), pixel_count, out / "pixel_tasks")
+def recipe_of(family: str) -> Recipe:
+    """What the tasks of a family are made by."""
+    return Recipe(family=family, split="test", seed=SEED, tasks_only=True, types=TYPES[family])
 
 
-def oracle_ocr(folder: Path) -> Tool:
-    """An OCR that reads the annotation without a fault, in the reading order of the real one."""
-    texts = {}
-    for line in (folder / ANNOTATIONS_FILE).read_text().splitlines():
-        record = json.loads(line)
-        rows = rows_of(PriceScene.model_validate(record["annotation"]))
-        texts[Path(record["images"][0]).stem] = "\n".join(" ".join(part.text for part in row) for row in rows)
+def make_tasks(family: str, out: Path, count: int, pixel_count: int) -> None:
+    """The tasks, of prices also those that the pixels answer; nothing happens where they are complete."""
+    generate(recipe_of(family), count, out / "tasks")
+    if family == "prices":
+        generate(Recipe(split="test", seed=SEED + 1, tasks_only=True, types=PIXEL_TYPES), pixel_count, out / "pixel_tasks")
 
-    def read(image: Image.Image, boxes: bool = False) -> dict[str, Any]:
-        return {"text": texts[pixel_hash(image)]}
 
-    read.__doc__ = make_ocr().function.__doc__
-    return Tool(read, name="OCR", backend="annotation")
+def oracle() -> Simulated:
+    """Tools that know the annotation and make no mistake."""
+    reading = dict.fromkeys(("missed_price", "missed_text", "broken_row", "merged_rows", "glued"), 0.0)
+    seeing = dict.fromkeys(("doubled", "invented", "shift", "depth_noise"), 0.0)
+    return Simulated(
+        OcrErrors.load().model_copy(update={**reading, "dropped_space": {}, "characters": {}, "small": ((1.0, 0.0),)}),
+        PerceptionErrors.load().model_copy(update={**seeing, "missed": ((1.0, 0.0),), "confused": {}, "mistaken": {}}),
+    )
+
+
+def run_with_oracle(family: str, tasks: list[Task], agent: Agent, out: Path) -> None:
+    """Each task with an oracle that looks at its scene."""
+    recipe, tools, names = recipe_of(family), oracle(), agent.toolbox.names
+    for task in track(tasks, "oracle"):
+        number = int(task.id.split("-")[3])
+        scene, _ = ask_scene(recipe, number)
+        agent.toolbox = tools.look(scene, names, rng_for(recipe, number, "observations"))
+        list(run_tasks(agent, [task], out))
 
 
 def shuffled(tasks: list[Task]) -> list[Task]:
@@ -63,25 +70,24 @@ def shuffled(tasks: list[Task]) -> list[Task]:
     ]
 
 
-def run_part(part: str, out: Path, model: str) -> Path:
-    """Run a part's tasks; returns the folder of its traces."""
-    folder = out / PARTS[part]
-    tasks = list(read_tasks(folder / TASKS_FILE))
+def run_part(part: str, family: str, out: Path, model: str) -> None:
+    """Run a part's tasks; their traces go to a folder of its name."""
+    tasks = list(read_tasks(out / PARTS[part] / TASKS_FILE))
     if part == "shuffled":
         tasks = shuffled(tasks)
     agent = Agent(load_model(model))
-    if part == "oracle":
-        agent.toolbox = Toolbox(oracle_ocr(folder) if tool.name == "OCR" else tool for tool in agent.toolbox)
     left = unfinished(tasks, out / part, agent.model.name)
-    for _ in track(run_tasks(agent, left, out / part, 8), total=len(left), description=part):
+    if part == "oracle":
+        run_with_oracle(family, left, agent, out / part)
+        return
+    for _ in track(run_tasks(agent, left, out / part, BATCH), total=len(left), description=part):
         pass
-    return out / part
 
 
-def majority(out: Path) -> float:
-    """Accuracy of the most frequent answer of each type of pixel question: what can be had without looking."""
+def majority(tasks: Path) -> float:
+    """Accuracy of the most frequent answer of each type of question: what can be had without looking."""
     answers: dict[str, Counter[str]] = {}
-    for task in read_tasks(out / "pixel_tasks" / TASKS_FILE):
+    for task in read_tasks(tasks / TASKS_FILE):
         answers.setdefault(task.source, Counter())[task.answer or ""] += 1
     return sum(counts.most_common(1)[0][1] for counts in answers.values()) / sum(c.total() for c in answers.values())
 
@@ -90,17 +96,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of taco-nano on held-out tasks.")
     parser.add_argument("--out", type=Path, default=Path("out/nano-accuracy"))
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--family", choices=TYPES, action="append", help="all by default")
     parser.add_argument("--part", choices=PARTS, action="append", help="all but direct, which needs --model, by default")
-    parser.add_argument("--tasks", type=int, default=500)
+    parser.add_argument("--tasks", type=int, default=500, help="of each family")
     parser.add_argument("--pixel-tasks", type=int, default=300)
     chosen = parser.parse_args()
-    make_tasks(chosen.out, chosen.tasks, chosen.pixel_tasks)
-    for part in chosen.part or [name for name in PARTS if name != "direct"]:
-        run_part(part, chosen.out, chosen.model)
-    for part in PARTS:
-        if (chosen.out / part).exists():
-            print(f"== {part}\n{evaluate(read_traces(chosen.out / part)).to_text()}")
-    print(f"== majority answer by type, pixel tasks\naccuracy       {majority(chosen.out):.1%}")
+    for family in chosen.family or TYPES:
+        out = chosen.out / family
+        make_tasks(family, out, chosen.tasks, chosen.pixel_tasks)
+        for part in chosen.part or [name for name in PARTS if name != "direct"]:
+            if (out / PARTS[part]).exists():
+                run_part(part, family, out, chosen.model)
+        for part in PARTS:
+            if (out / part).exists():
+                print(f"== {family}, {part}\n{evaluate(read_traces(out / part)).to_text()}")
+        for name in dict.fromkeys(PARTS.values()):
+            if (out / name).exists():
+                print(f"== {family}, majority answer of each type of {name}: {majority(out / name):.1%}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import yaml
 
 from taco.agent import Agent
 from taco.data_gen.generation import TASKS_FILE, generate
-from taco.data_gen.nano import HELD_OUT_TYPES
+from taco.data_gen.nano_curriculum import HELD_OUT_TYPES
 from taco.data_gen.pipeline import Recipe
 from taco.evaluation import evaluate
 from taco.evaluation.running import run_tasks, unfinished

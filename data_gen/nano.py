@@ -9,112 +9,37 @@ Nothing comes from outside: the tower learns from generated scenes first (`taco.
 
 import argparse
 import functools
-import itertools
 import json
 import math
 import os
-import re
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
+from taco.data_gen.nano_curriculum import POOL, SEED, TYPES, Curriculum
+from taco.data_gen.nano_tokenizer import build_tokenizer
 from taco.data_gen.nano_tower import SCENES, STEPS, teach_to_see
-from taco.data_gen.pipeline import Recipe, stream_traces
-from taco.data_gen.programs.prices import QUESTION_TYPES
 from taco.models.record import AgentRecord
-from taco.prompts import reply_text, system_prompt
-from taco.tools import Action, Toolbox, all_tools
-from taco.trace import Trace
 from taco.training import TrainConfig, train
 from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration, XGenMMImageProcessor, XGenMMProcessor
 
-SPECIAL = ("<pad>", "<s>", "</s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 TILE = 128
 GRIDS: list[list[int]] = []
 """No tiles beside the whole image: at this size they would show a squarish image once more at the same scale."""
 LATENTS = 16
 MAX_LENGTH = 1024
 BATCH = 24
-DIRECT_BATCH, DIRECT_QUESTIONS = 84, 9
-"""Traces without tools have a quarter of the tokens: with so many a step, as many steps are as many tokens. Nine questions about
-a picture in place of four, so that drawing keeps up; a step still sees more pictures than one with tools does."""
-POOL = 768
-"""Traces of a pool: 32 batches, so that the questions about one image hardly meet in one. Copying needs many names a batch."""
-SEED, EVAL_SEED = 1, 900_001
-EVAL_TRACES = 96
-_WORD = re.compile("[A-Za-z]{2,}")
-
-HELD_OUT_TYPES = ("change",)
-"""Never in the training, so that a LoRA adapter can be shown to learn them."""
-TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
-PIXEL_TYPES = tuple(name for name in TYPES if not QUESTION_TYPES[name].plans)
-TOOL_TYPES = tuple(name for name in TYPES if name not in PIXEL_TYPES)
+DIRECT_BATCH = 84
+"""Traces without tools have a quarter of the tokens: with so many a step, as many steps are as many tokens."""
+Families = tuple[str, ...]
 LOOK_BACK = ((1, 2, 3), (3,))
 """Of each layer, how far back its first heads look at first. The second layer's reaches, through the first, 4 to 6 places."""
-STAGES = ((0.2, 2, 4), (0.5, 2, 6), (1.0, 2, 8))
-"""Until which share of the training: fewest and most items of a scene. Copying is learned on few items first; seeing in every
-trace, since each begins with what the pixels show, so that few questions need to be about pixels alone."""
-PIXEL_SHARE = 0.1
-
-
-def build_tokenizer(traces: Iterable[Trace]) -> PreTrainedTokenizerFast:
-    """Bytes, and one token for each word and frame that our own prompts and phrasings repeat.
-
-    Names and prices are spelled letter by letter: copying a few frequent symbols is learned within hundreds of steps, copying
-    thousands of rare pieces is not, and a letter more or less, or in another case, is near to the right one.
-    """
-    traces = list(traces)
-    letters = (*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()))
-    tokenizer = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.add_tokens([AddedToken(frame, normalized=False, special=False) for frame in _frames(traces)])
-    tokenizer.add_tokens([AddedToken(word, normalized=False, special=False, single_word=True) for word in _words(traces)])
-    start = SPECIAL.index("<s>")
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", start)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="<|end|>",
-        pad_token="<pad>",
-        additional_special_tokens=[token for token in SPECIAL if token.startswith("<|") and token != "<|end|>"],
-        model_max_length=2048,
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
-
-
-def _frames(traces: Sequence[Trace]) -> list[str]:
-    """Fixed pieces of the prompt and of the replies."""
-    # A currency sign in three bytes would put the letters that tell two rows apart out of reach of `look_back`.
-    frames: dict[str, None] = dict.fromkeys((" $", " €", " £", "€"))  # a bare £ is a letter of the byte alphabet
-    frames |= {"OBSERVATION: ": None, "image-0: ": None, '{"text": "': None, '{"result": ': None, "\\n": None}
-    for names in {tuple(record.name for record in trace.tools): None for trace in traces}:
-        frames[system_prompt(Toolbox(all_tools()).select(names))] = None
-    for name, argument in (("OCR", "image"), ("Calculate", "expression"), ("Terminate", "answer")):
-        pieces = reply_text("\n", [Action(name=name, arguments={argument: "\n"})]).split("\\n")
-        frames |= dict.fromkeys(pieces)
-    return list(frames)
-
-
-def _words(traces: Sequence[Trace]) -> list[str]:
-    """Words that one question or thought in a hundred has, unless the images have them as often: those are to be spelled."""
-    written: Counter[str] = Counter()
-    read: Counter[str] = Counter()
-    for trace in traces:
-        written.update(set(_WORD.findall(" ".join([trace.task.question, *(step.thought for step in trace.steps)]))))
-        read.update(
-            set(_WORD.findall(" ".join(observation.to_json() for step in trace.steps for observation in step.observations)))
-        )
-    return sorted(word for word, count in written.items() if count > len(traces) / 100 and count > 4 * read[word])
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> XGenMMProcessor:
@@ -208,35 +133,6 @@ def tell_places(model: XGenMMForConditionalGeneration) -> None:
         positions.copy_(torch.cat([rows, columns], dim=-1).flatten(0, 1))
 
 
-def pool(number: int, *, pools: int, direct: bool, seed: int = SEED) -> list[Trace]:
-    """Pool number n of `pools` in all: questions that need tools and questions that need pixels, harder with time."""
-    share = number / max(1, pools)
-    _, low, high = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
-    pixels = round(POOL * PIXEL_SHARE)
-    # Only pixel questions need many pictures, and drawing them is what costs.
-    parts = ((POOL - pixels, TOOL_TYPES, DIRECT_QUESTIONS if direct else 4, 0), (pixels, PIXEL_TYPES, 1, 1))
-    traces: list[Trace] = []
-    for count, chosen, questions, which in parts:
-        recipe = Recipe(
-            seed=2 * seed + which,
-            min_items=low,
-            max_items=high,
-            types=chosen,
-            direct=direct,
-            questions_per_scene=questions,
-        )
-        # Every scene gives a trace or more, or nearly: pools never meet.
-        stream = stream_traces(recipe, start=number * POOL)
-        traces += itertools.islice(stream, count)
-    return traces
-
-
-def eval_traces(direct: bool, count: int = EVAL_TRACES) -> list[Trace]:
-    """Traces of names, layouts and fonts that are not in the training."""
-    recipe = Recipe(split="test", seed=EVAL_SEED, types=TYPES, direct=direct)
-    return list(itertools.islice(stream_traces(recipe), count))
-
-
 class Journal(TrainerCallback):
     """Writes each log line of the Trainer to a JSONL file, with seconds (wall, processor) since the run began or went on."""
 
@@ -252,9 +148,9 @@ class Journal(TrainerCallback):
             print(json.dumps({key: value for key, value in line.items() if "/" not in key}), flush=True)
 
 
-def settings(out: Path, steps: int, *, direct: bool = False, **changes: Any) -> TrainConfig:
+def settings(out: Path, steps: int, curriculum: Curriculum, **changes: Any) -> TrainConfig:
     """The training settings of nano."""
-    batch = DIRECT_BATCH if direct else BATCH
+    batch = DIRECT_BATCH if curriculum.direct else BATCH
     values: dict[str, Any] = {
         "model": str(out / "start"),
         "optimizer": "muon",
@@ -274,45 +170,75 @@ def settings(out: Path, steps: int, *, direct: bool = False, **changes: Any) -> 
         "log_every": 50,
         "eval_every": 250,
         "save_every": 250,
-        "trained_on": "prices, simulated observations, made on the fly (taco.data_gen.nano)",
+        "trained_on": f"{', '.join(curriculum.families)}; simulated observations, made on the fly (taco.data_gen.nano)",
         "output_dir": str(out / "model"),
     }
     return TrainConfig(**(values | changes))
 
 
-def start(out: Path, *, see: bool = True) -> None:
-    """Tokenizer, processor and weights in ``out/start``: random but for the tower. The same with and without ``--direct``."""
+def start(out: Path, families: Families = tuple(TYPES), *, base: Path | None = None, see: bool = True) -> None:
+    """Tokenizer, processor and weights in ``out/start``, the same with and without ``--direct``.
+
+    Args:
+        out: Of the run.
+        families: Whose words are tokens.
+        base: A model of nano to go on from, whose tokens may be fewer; by default all is random but for the tower.
+        see: Whether a tower of random weights is taught first.
+    """
     if (out / "start" / "config.json").exists():
         return
-    traces = list(itertools.islice(stream_traces(Recipe(seed=SEED + 77, types=TYPES)), 2000))
-    traces += itertools.islice(stream_traces(Recipe(seed=SEED + 78, types=TYPES, direct=True)), 50)
+    traces = Curriculum(families).sample(700) + Curriculum(families, direct=True).sample(50)
     processor = build_processor(build_tokenizer(traces))
     model = build_model(processor)
-    if see:
+    if base is not None:
+        take_over(model, processor.tokenizer, base)
+    elif see:
         print(json.dumps({"seen": teach_to_see(model, processor, out=str(out / "tower"))}), flush=True)
     model.save_pretrained(str(out / "start"))
     processor.save_pretrained(str(out / "start"))
 
 
-def run(out: Path, steps: int, *, direct: bool = False, resume: bool = False, **changes: Any) -> Path:
+def take_over(model: XGenMMForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, base: Path) -> None:
+    """Take the weights of another nano. A token that it lacks starts as the mean of those that it spells the token with."""
+    from transformers import AutoProcessor
+
+    old = XGenMMForConditionalGeneration.from_pretrained(str(base), dtype=torch.float32)
+    spell = AutoProcessor.from_pretrained(str(base)).tokenizer
+    known, name = spell.get_vocab(), "model.language_model.embed_tokens.weight"
+    states = {key: value for key, value in old.state_dict().items() if "embed_tokens" not in key and "lm_head" not in key}
+    model.load_state_dict(states, strict=False)
+    rows, embeddings = old.get_parameter(name).detach(), model.get_parameter(name)
+    with torch.no_grad():
+        for token, number in tokenizer.get_vocab().items():
+            parts = [known[token]] if token in known else spell(token, add_special_tokens=False)["input_ids"]
+            embeddings[number] = rows[parts].mean(dim=0)
+
+
+def run(out: Path, steps: int, curriculum: Curriculum, *, resume: bool = False, base: Path | None = None, **changes: Any) -> Path:
     """Train for so many steps; gives the directory of the model. `changes` are settings of `TrainConfig`."""
-    start(out)
-    config = settings(out, steps, direct=direct, **changes)
+    start(out, curriculum.families, base=base)
+    config = settings(out, steps, curriculum, **changes)
     pools = -(-steps * config.batch_size * config.accumulation // POOL)
-    source = functools.partial(pool, pools=pools, direct=direct)
-    (out / "run.json").write_text(json.dumps({"steps": steps, "direct": direct}))
-    return train(config, source, eval_traces(direct), resume=resume, callbacks=[Journal(out / "log.jsonl")])
+    source = functools.partial(curriculum.pool, pools=pools)
+    (out / "run.json").write_text(json.dumps({"steps": steps, "based": is_based(out, base), **asdict(curriculum)}))
+    return train(config, source, curriculum.held_out(), resume=resume, callbacks=[Journal(out / "log.jsonl")])
 
 
-def steps_in(minutes: float, out: Path, direct: bool) -> int:
+def is_based(out: Path, base: Path | None) -> bool:
+    """Whether a run goes on from an earlier nano, as this command or the interrupted one before it says."""
+    plan = out / "run.json"
+    return base is not None or (plan.exists() and bool(json.loads(plan.read_text()).get("based")))
+
+
+def steps_in(minutes: float, out: Path, curriculum: Curriculum) -> int:
     """How many steps fit, from a short trial on the last stage's traces."""
     trial = out / "trial"
-    start(trial, see=False)
+    start(trial, curriculum.families, see=False)
     times = []
     for steps in (4, 16):
         began = time.perf_counter()
-        config = settings(trial, steps, direct=direct, output_dir=str(trial / f"model-{steps}"), eval_every=0, save_every=10_000)
-        train(config, functools.partial(pool, pools=0, direct=direct))
+        config = settings(trial, steps, curriculum, output_dir=str(trial / f"model-{steps}"), eval_every=0, save_every=10_000)
+        train(config, functools.partial(curriculum.pool, pools=0))
         times.append(time.perf_counter() - began)
     return max(50, int(minutes * 60 / max(1e-3, (times[1] - times[0]) / 12)))
 
@@ -331,25 +257,29 @@ def export(model_dir: Path, out: Path, figures: str = "") -> None:
     if record is None:
         raise ValueError(f"{model_dir} has no taco_agent.json; export a model that taco.data_gen.nano has trained.")
     record.write(out)
-    (out / "README.md").write_text(_card(model, record, json.loads((model_dir / "training.json").read_text()), figures))
+    reports = [json.loads(file.read_text()) for file in (model_dir / "training.json", model_dir.parent / "run.json")]
+    (out / "README.md").write_text(_card(model, record, reports[0], reports[1], figures))
 
 
-def _card(model: torch.nn.Module, record: AgentRecord, report: dict[str, Any], figures: str) -> str:
+def _card(model: torch.nn.Module, record: AgentRecord, report: dict[str, Any], run: dict[str, Any], figures: str) -> str:
     tools = ", ".join(f"{tool.name} ({tool.backend})" for tool in record.tools)
     count = sum(parameter.numel() for parameter in model.parameters())
     seed, steps = report["settings"]["seed"], report["steps"]
+    options = "".join(f"--family {family} " for family in run["families"]) + ("--base BEFORE " if run["based"] else "")
+    start = "the version before" if run["based"] else "random weights"
+    again = ", BEFORE being the folder of that version" if run["based"] else ""
     return f"""# taco-nano
 
 A small xGen-MM (the classes of `taco.xgenmm`): {count:,} parameters, float16.
 
 - Tower and resampler first, alone: {SCENES:,} generated scenes, {STEPS:,} steps (`taco.data_gen.nano_tower`).
-- Training: all else from random weights, on {record.trained_on}; seed {seed}, {steps} steps,
+- Training: all else from {start}, on {record.trained_on}; seed {seed}, {steps} steps,
   {report["examples"]:,} examples, {report["tokens"]:,} tokens.
-  `python -m taco.data_gen.nano --steps {steps} --out DIR` makes it again.
+  `python -m taco.data_gen.nano {options}--steps {steps} --out DIR` makes it again{again}.
 - Tools and back ends of the training: {tools}. System prompt: {record.system}.
 - Held-out stream, right text given before: {report["evaluation"].get("eval_exact", 0):.1%} of traces exact,
   {report["evaluation"].get("eval_token_accuracy", 0):.1%} of tokens.
-- Limits: English questions about price boards, menus, receipts and price tables of up to 8 items; nothing else was in the data.
+- Limits: English questions of the types in `taco.data_gen.nano_curriculum`; nothing else was in the data.
 
 {figures}"""
 
@@ -362,6 +292,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--minutes", type=float, help="train about so long once the tower has learned; the number of steps is measured first"
     )
     length.add_argument("--steps", type=int, help="train so many steps; fewer with --resume end a run early and well")
+    parser.add_argument("--base", type=Path, metavar="DIR", help="go on from the weights of this nano, such as taco/nano")
+    parser.add_argument("--family", action="append", choices=TYPES, help="what it is asked about; all by default")
     parser.add_argument("--direct", action="store_true", help="answers without tools, for comparison")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the trained model of --out there, and stop")
@@ -372,11 +304,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1)))
     chosen.out.mkdir(parents=True, exist_ok=True)
     plan = chosen.out / "run.json"
-    if chosen.steps is None and chosen.resume and plan.exists():
-        chosen.steps = json.loads(plan.read_text())["steps"]
-    steps = chosen.steps or steps_in(chosen.minutes or 60, chosen.out, chosen.direct)
+    begun = json.loads(plan.read_text()) if chosen.resume and plan.exists() else {}
+    curriculum = Curriculum(tuple(begun.get("families") or chosen.family or TYPES), begun.get("direct", chosen.direct))
+    steps = chosen.steps or begun.get("steps") or steps_in(chosen.minutes or 60, chosen.out, curriculum)
     print(f"{steps} steps", flush=True)
-    print(run(chosen.out, steps, direct=chosen.direct, resume=chosen.resume))
+    print(run(chosen.out, steps, curriculum, resume=chosen.resume, base=chosen.base))
 
 
 if __name__ == "__main__":

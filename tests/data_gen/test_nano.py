@@ -4,14 +4,14 @@ import functools
 import itertools
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taco.data_gen import nano
+from taco.data_gen import nano, nano_curriculum, nano_tokenizer
+from taco.data_gen.nano_curriculum import Curriculum
 from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.models import load_model
 from taco.prompts import conversation
@@ -101,33 +101,81 @@ def test_the_tower_starts_with_places_that_differ_by_row_and_column() -> None:
 
 
 def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano, "POOL", 96)
-    early, late = (nano.pool(number, pools=100, direct=False) for number in (0, 99))
-    assert len(early) == len(late) == nano.POOL
-    kinds = {trace.task.source.removeprefix("prices/") for trace in early + late}
-    assert kinds == set(nano.TYPES)
-    assert not kinds & set(nano.HELD_OUT_TYPES)
-    rows = [max(int(re.findall(r"(\d) rows", trace.steps[0].thought)[0]) for trace in part) for part in (early, late)]
+    monkeypatch.setattr(nano_curriculum, "POOL", 240)
+    early, late = (Curriculum().pool(number, pools=100) for number in (0, 99))
+    assert len(early) == len(late) == nano_curriculum.POOL
+    kinds = {trace.task.source for trace in early + late}
+    assert kinds <= {f"{family}/{name}" for family, names in nano_curriculum.TYPES.items() for name in names}
+    assert {kind.split("/")[0] for kind in kinds} == {"prices", "objects", "sets"}
+    assert not {f"prices/{name}" for name in nano_curriculum.HELD_OUT_TYPES} & kinds
+    prices = [[trace for trace in part if trace.task.source.startswith("prices/")] for part in (early, late)]
+    rows = [max(int(re.findall(r"(\d) rows", trace.steps[0].thought)[0]) for trace in part) for part in prices]
     assert rows == [4, 8]
-    assert [trace.task.id for trace in nano.pool(0, pools=100, direct=False)] == [trace.task.id for trace in early]
-    images = [{trace.images["image-0"].sha256 for trace in nano.pool(number, pools=100, direct=False)} for number in (50, 51)]
+    again = Curriculum().pool(0, pools=100)
+    assert [trace.task.id for trace in again] == [trace.task.id for trace in early]
+    images = [{trace.images["image-0"].sha256 for trace in part} for part in (early, Curriculum().pool(1, pools=100))]
     assert not images[0] & images[1]
 
 
+def test_every_trace_offers_the_same_tools_and_calls_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano_curriculum, "POOL", 60)
+    for trace in Curriculum().pool(7, pools=9):
+        assert [record.name for record in trace.tools] == list(nano_curriculum.TOOLS)
+        assert {action.name for step in trace.steps for action in step.actions} <= set(nano_curriculum.TOOLS)
+        assert trace.store["image-0"].size[0] > 100  # the pixels are still there
+
+
+def test_held_out_traces_are_a_third_of_each_family() -> None:
+    sources = [trace.task.source.split("/")[0] for trace in Curriculum().held_out(9)]
+    assert sources == ["prices"] * 3 + ["objects"] * 3 + ["sets"] * 3
+
+
 def test_direct_pools_never_call_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nano, "POOL", 24)
-    calls = [[action.name for step in trace.steps for action in step.actions] for trace in nano.pool(3, pools=9, direct=True)]
-    assert calls == [["Terminate"]] * 24
+    monkeypatch.setattr(nano_curriculum, "POOL", 40)
+    traces = Curriculum(direct=True).pool(3, pools=9)
+    assert [[action.name for step in trace.steps for action in step.actions] for trace in traces] == [["Terminate"]] * 40
+    assert {tuple(record.name for record in trace.tools) for trace in traces} == {("Terminate",)}
+
+
+def test_what_the_detector_knows_is_one_token_each() -> None:
+    tokenizer = nano_tokenizer.build_tokenizer(object_sample())
+    text = '{"image": "image-1", "regions": [{"label": "red mug-2", "bbox": [0.1, 0.25, 0.4, 0.5], "score": 0.9}]}'
+    expected = ['{"image": "image-', "1", '", "regions": [{"label": "', "red", "Ġ", "mug", "-", "2", '", "bbox": [']
+    assert tokenizer.tokenize(text)[:9] == expected
+    assert tokenizer.tokenize("mugs benches wooden") == ["mugs", "Ġ", "benches", "Ġ", "wooden"]
+
+
+@functools.cache
+def object_sample() -> tuple[Trace, ...]:
+    return tuple(itertools.islice(stream_traces(Recipe(family="objects", seed=5)), 12))
+
+
+def test_another_nano_is_gone_on_from(tmp_path: Path) -> None:
+    old = nano.build_model(made_processor())
+    old.save_pretrained(str(tmp_path))
+    made_processor().save_pretrained(str(tmp_path))
+    processor = nano.build_processor(nano_tokenizer.build_tokenizer([*sample(), *object_sample()]))
+    model = nano.build_model(processor, seed=1)
+    nano.take_over(model, processor.tokenizer, tmp_path)
+    name = "model.language_model.layers.0.self_attn.qkv_proj.weight"
+    assert torch.equal(model.get_parameter(name), old.get_parameter(name))
+    rows = [each.get_parameter("model.language_model.embed_tokens.weight") for each in (model, old)]
+    known, new = made_processor().tokenizer.get_vocab(), processor.tokenizer.get_vocab()
+    for token in ("prices", "7", "<|end|>"):
+        assert torch.equal(rows[0][new[token]], rows[1][known[token]])
+    assert "snowmen" not in known
+    spelled = rows[1][[known[letter] for letter in "snowmen"]].mean(dim=0)
+    assert torch.allclose(rows[0][new["snowmen"]], spelled)
 
 
 def test_a_short_run_is_exported_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nano, "POOL", 12)
-    few: Any = lambda direct: list(sample()[:4])  # noqa: E731
-    monkeypatch.setattr(nano, "eval_traces", few)
+    monkeypatch.setattr(Curriculum, "pool", lambda self, number, *, pools: list(sample()[:12]))
+    monkeypatch.setattr(Curriculum, "held_out", lambda self: list(sample()[:4]))
     processor = made_processor()
     nano.build_model(processor).save_pretrained(str(tmp_path / "start"))
     processor.save_pretrained(str(tmp_path / "start"))
-    out = nano.run(tmp_path, 2, batch_size=4, workers=0, log_every=1)
+    out = nano.run(tmp_path, 2, Curriculum(("prices",)), batch_size=4, workers=0, log_every=1)
     assert '"eval_exact"' in (tmp_path / "log.jsonl").read_text()
     nano.export(out, tmp_path / "package")
     shards = list((tmp_path / "package").glob("*.safetensors"))

@@ -46,7 +46,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, traces: list[Trace]) -> 
     """A directory with a random model of some 60,000 parameters."""
     import torch
 
-    from taco.data_gen.nano import build_tokenizer
+    from taco.data_gen.nano_tokenizer import build_tokenizer
     from taco.xgenmm import XGenMMConfig, XGenMMForConditionalGeneration, XGenMMImageProcessor, XGenMMProcessor
 
     grids = [[64, 32], [32, 64]]

@@ -1,0 +1,143 @@
+"""What taco-nano is trained on, and in which order: pools of traces of its families, easy ones first.
+
+>>> Curriculum(("objects",)).pool(0, pools=100)[0].task.source
+'objects/leftmost_object'
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from taco.data_gen.pipeline import Recipe, stream_traces
+from taco.data_gen.programs.prices import QUESTION_TYPES
+from taco.trace import ToolRecord, Trace
+
+POOL = 768
+"""Traces of a pool: 32 batches, so that the questions about one image hardly meet in one. Copying needs many names a batch."""
+SEED, EVAL_SEED = 1, 900_001
+EVAL_TRACES = 96
+
+HELD_OUT_TYPES = ("change",)
+"""Never in the training, so that a LoRA adapter can be shown to learn them."""
+PRICE_TYPES = tuple(name for name in QUESTION_TYPES if name not in HELD_OUT_TYPES)
+PIXEL_TYPES = tuple(name for name in PRICE_TYPES if not QUESTION_TYPES[name].plans)
+TYPES: dict[str, tuple[str, ...]] = {
+    "prices": PRICE_TYPES,
+    "objects": (
+        "count_objects", "count_with_attribute", "how_many_together", "is_there", "leftmost_object", "rightmost_object",
+        "topmost_object", "bottommost_object", "largest_object", "smallest_object", "closer_object", "farther_object",
+        "is_closer", "order_by_depth", "which_attribute", "object_with_attribute", "colour_of_object",
+    ),
+    "sets": (
+        "image_with_object", "any_image_with_object", "number_of_images_with_object", "count_in_image", "total_over_images",
+        "image_with_most",
+    ),
+}  # fmt: skip
+"""Of each family, what nano is asked."""
+SHARES = {"prices": 0.3, "objects": 0.45, "sets": 0.25}
+"""Of a pool."""
+STAGES = ((0.2, 2, 4), (0.5, 2, 6), (1.0, 2, 8))
+"""Until which share of the training: fewest and most items of a scene. Copying is learned on few items first."""
+PIXEL_SHARE = 0.1
+"""Of the traces about prices; seeing is in all of them, since each begins with what the pixels show."""
+QUESTIONS = {"prices": 4, "objects": 6, "sets": 6}
+"""About a scene; drawing it is what costs."""
+DIRECT_QUESTIONS = 9
+"""The same without tools: traces are short, and a step has more of them."""
+TOOLS = ("OCR", "LocalizeObjects", "GetObjects", "EstimateObjectDepth", "Crop", "ZoomIn", "Calculate", "Terminate")
+"""That nano is offered; plans with others are left out, so that each kind of question is answered in one way."""
+LONGEST = 7
+"""Steps of a trace that is trained on."""
+NOT_SAID = ("centre",)
+"""Words of plans that are left out: a mean of two numbers in the head is more than it learns; edges serve as well."""
+MOST_PICTURES = 3
+"""Of a set, in the training; held-out ones have more."""
+
+
+def suits(trace: Trace) -> bool:
+    """Whether a trace is short, calls nano's tools only, and says nothing that a small model cannot work out."""
+    called = {action.name for step in trace.steps for action in step.actions}
+    said = any(word in step.thought for step in trace.steps for word in NOT_SAID)
+    return len(trace.steps) <= LONGEST and called <= set(TOOLS) and not said
+
+
+@functools.cache
+def offered_for(families: tuple[str, ...]) -> tuple[ToolRecord, ...]:
+    """`TOOLS` that the families use, with the back ends of their traces."""
+    backends: dict[str, str] = {}
+    for family in families:
+        trace = next(stream_traces(Recipe(family=family, seed=SEED, types=TYPES[family])))
+        backends |= {record.name: record.backend for record in trace.tools}
+    return tuple(ToolRecord(name=name, backend=backends[name]) for name in TOOLS if name in backends)
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Traces of some families in the order of their difficulty.
+
+    Attributes:
+        families: Of `TYPES`.
+        direct: Whether traces are one Terminate step each.
+    """
+
+    families: tuple[str, ...] = tuple(TYPES)
+    direct: bool = False
+
+    def pool(self, number: int, *, pools: int, seed: int = SEED) -> list[Trace]:
+        """Pool number n of `pools` in all: `SHARES` of the families, harder with time."""
+        share = number / max(1, pools)
+        _, *items = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+        traces: list[Trace] = []
+        for which, (count, family, types) in enumerate(self._parts()):
+            questions = DIRECT_QUESTIONS if self.direct else QUESTIONS[family]
+            recipe = Recipe(
+                family=family,
+                seed=2 * len(SHARES) * seed + which,
+                types=types,
+                min_items=2,
+                max_items=MOST_PICTURES if family == "sets" else items[1],
+                direct=self.direct,
+                questions_per_scene=1 if types == PIXEL_TYPES else questions,  # pixels alone need many pictures
+            )
+            # Every scene gives a trace or more, or nearly, so that pools never share one.
+            traces += itertools.islice(self._suiting(recipe, start=number * POOL), count)
+        return traces
+
+    def held_out(self, count: int = EVAL_TRACES) -> list[Trace]:
+        """Traces of words, layouts, fonts and surroundings that are not in the training; equally many of each family."""
+        return [
+            trace
+            for family in self.families
+            for trace in itertools.islice(
+                self._suiting(Recipe(family=family, split="test", seed=EVAL_SEED, types=TYPES[family], direct=self.direct)),
+                count // len(self.families),
+            )
+        ]
+
+    def sample(self, count: int) -> list[Trace]:
+        """Traces of each family whose words a tokenizer can be made for."""
+        return [
+            trace
+            for family in self.families
+            for trace in itertools.islice(
+                self._suiting(Recipe(family=family, seed=SEED + 77 + self.direct, types=TYPES[family], direct=self.direct)), count
+            )
+        ]
+
+    def _parts(self) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+        """How many traces of a pool are of which family and types."""
+        whole = sum(SHARES[family] for family in self.families)
+        for family in self.families:
+            count = round(POOL * SHARES[family] / whole)
+            pixels = round(count * PIXEL_SHARE) if family == "prices" else 0
+            if pixels:
+                yield pixels, family, PIXEL_TYPES
+            yield count - pixels, family, tuple(name for name in TYPES[family] if name not in PIXEL_TYPES)
+
+    def _suiting(self, recipe: Recipe, start: int = 0) -> Iterator[Trace]:
+        """Traces of a recipe that suit a small model, each with all tools on offer: a model is served with one list."""
+        for trace in stream_traces(recipe, start=start):
+            if suits(trace):
+                tools = trace.tools if self.direct else offered_for(self.families)
+                yield trace.model_copy(update={"tools": tools}).with_store(trace.store)
