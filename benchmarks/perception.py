@@ -24,10 +24,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.progress import track
 
-from taco.data_gen.perception_fitting import box_mean, overlap
+from taco.data_gen.perception_fitting import box_mean
 from taco.data_gen.scenes import objects
 from taco.data_gen.scenes.object_names import KINDS
-from taco.data_gen.scenes.scene import Scene
+from taco.data_gen.scenes.scene import Scene, overlap
 from taco.tools import perception
 
 LEAST = 0.01

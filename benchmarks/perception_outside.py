@@ -18,7 +18,7 @@ from matplotlib import pyplot
 from mpl_toolkits.mplot3d import proj3d
 from PIL import Image
 
-from taco.data_gen.perception_fitting import overlap
+from taco.data_gen.scenes.scene import overlap
 from taco.tools import depth, perception
 from taco.tools.detection import LocalizeObjects
 from taco.tools.images import ImageStore

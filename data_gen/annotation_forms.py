@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
+from taco.data_gen.scenes.scene import overlap
 from taco.tools.tool import short
 from taco.trace import inside
 
@@ -368,17 +369,6 @@ _R = TypeVar("_R", bound=_Row)
 def clean(text: str) -> str:
     """A name or an attribute as annotations have it: lower case, no underscores, single spaces."""
     return sys.intern(" ".join(text.replace("_", " ").lower().split()))
-
-
-def overlap(one: Corners, other: Corners) -> float:
-    """Intersection over union, 0 to 1."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return both / (sum(areas) - both) if both else 0.0  # the product of two tiny sides is 0
 
 
 def _places(path: str) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from taco.data_gen.cli_teach import teach
 from taco.data_gen.cli_verify import verify
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from taco.data_gen.generation import Report
 
 app = typer.Typer(
@@ -54,6 +56,8 @@ Family = Annotated[str, typer.Option(help=f"The kind of scenes: {', '.join(FAMIL
 Scenes = Annotated[Optional[Path], typer.Option(help="A folder of annotated images (see annotate) in place of drawn ones.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal bytes.")]
 SplitOption = Annotated[SplitName, typer.Option(help="test: names, layouts and fonts that train never has.")]
+RatesFile = Annotated[Optional[Path], typer.Option(help="Where to write the rates; the package's own file by default.")]
+OnlyCompare = Annotated[bool, typer.Option("--compare", help="Compare the rates that are there; write nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -152,8 +156,8 @@ def fit_ocr(
     n: Annotated[int, typer.Option("--n", min=1, help="Scenes to read.")] = 200,
     seed: Seed = 1000,
     split: SplitOption = SplitName.train,
-    out: Annotated[Optional[Path], typer.Option(help="Where to write the rates; the package's own file by default.")] = None,
-    only_compare: Annotated[bool, typer.Option("--compare", help="Compare the rates that are there; write nothing.")] = False,
+    out: RatesFile = None,
+    only_compare: OnlyCompare = False,
 ) -> None:
     """Fits the error model of simulated OCR to the real engine, and shows how close the two are."""
     from taco.data_gen import ocr_fitting
@@ -173,7 +177,7 @@ def fit_ocr(
         else:
             sample = {"family": recipe.family, "split": recipe.split, "seed": seed}
             errors = ocr_fitting.fit(readings, make_ocr(ENGINE).backend, sample)
-            (out or FILE).write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            _write_rates(errors, out or FILE)
         texts = [(annotation, observation(regions)["text"]) for annotation, regions in readings]
         typer.echo(json.dumps(ocr_fitting.compare(texts, errors, random.Random(seed)), indent=1))
 
@@ -183,8 +187,8 @@ def fit_perception(
     n: Annotated[int, typer.Option("--n", min=1, help="Scenes to look at.")] = 500,
     seed: Seed = 1000,
     split: SplitOption = SplitName.train,
-    out: Annotated[Optional[Path], typer.Option(help="Where to write the rates; the package's own file by default.")] = None,
-    only_compare: Annotated[bool, typer.Option("--compare", help="Compare the rates that are there; write nothing.")] = False,
+    out: RatesFile = None,
+    only_compare: OnlyCompare = False,
 ) -> None:
     """Fits the error model of simulated detection and depth to the embedded network, and shows how close the two are."""
     from taco.data_gen import perception_fitting
@@ -202,8 +206,12 @@ def fit_perception(
             errors = PerceptionErrors.load()
         else:
             errors = perception_fitting.fit(readings, perception.backend(), split.value, seed)
-            (out or FILE).write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            _write_rates(errors, out or FILE)
         typer.echo(json.dumps(perception_fitting.compare(readings, errors, random.Random(seed)), indent=1))
+
+
+def _write_rates(errors: "BaseModel", file: Path) -> None:
+    file.write_text(json.dumps(errors.model_dump(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 for name, command in (

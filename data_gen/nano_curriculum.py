@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from taco.data_gen.families import Split
 from taco.data_gen.pipeline import Recipe, stream_traces
 from taco.data_gen.programs.prices import QUESTION_TYPES
 from taco.trace import ToolRecord, Trace
@@ -106,24 +107,18 @@ class Curriculum:
 
     def held_out(self, count: int = EVAL_TRACES) -> list[Trace]:
         """Traces of words, layouts, fonts and surroundings that are not in the training; equally many of each family."""
-        return [
-            trace
-            for family in self.families
-            for trace in itertools.islice(
-                self._suiting(Recipe(family=family, split="test", seed=EVAL_SEED, types=TYPES[family], direct=self.direct)),
-                count // len(self.families),
-            )
-        ]
+        return self._of_each(count // len(self.families), "test", EVAL_SEED)
 
     def sample(self, count: int) -> list[Trace]:
         """Traces of each family whose words a tokenizer can be made for."""
-        return [
-            trace
-            for family in self.families
-            for trace in itertools.islice(
-                self._suiting(Recipe(family=family, seed=SEED + 77 + self.direct, types=TYPES[family], direct=self.direct)), count
-            )
-        ]
+        return self._of_each(count, "train", SEED + 77 + self.direct)
+
+    def _of_each(self, count: int, split: Split, seed: int) -> list[Trace]:
+        found: list[Trace] = []
+        for family in self.families:
+            recipe = Recipe(family=family, split=split, seed=seed, types=TYPES[family], direct=self.direct)
+            found += itertools.islice(self._suiting(recipe), count)
+        return found
 
     def _parts(self) -> Iterator[tuple[int, str, tuple[str, ...]]]:
         """How many traces of a pool are of which family and types."""

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, KINDS
-from taco.data_gen.scenes.scene import Box, SceneObject
+from taco.data_gen.scenes.scene import Box, SceneObject, area
 
 MISTAKABLE = ("colour", "material", "pattern")
 """Kinds of attributes that a detector can take for others."""
@@ -109,9 +109,8 @@ class PerceptionErrors(BaseModel):
 
     def missed_rate(self, bbox: Box) -> float:
         """How often an object of this box is not found."""
-        left, top, right, bottom = bbox
         areas, rates = zip(*self.missed, strict=True)
-        return float(np.interp(np.log(max(1e-9, (right - left) * (bottom - top))), np.log(areas), rates))
+        return float(np.interp(np.log(max(1e-9, area(bbox))), np.log(areas), rates))
 
     def _see(self, item: SceneObject, rng: random.Random) -> list[Sighted]:
         # The draws are the same in number whatever comes of them, so that one rate's change leaves the other draws alone.

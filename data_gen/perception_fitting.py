@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from taco.data_gen.perception_errors import MISTAKABLE, PerceptionErrors, Sample, Sighted
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS
-from taco.data_gen.scenes.scene import Box, Disparity, ObjectScene, Scene, SceneObject
+from taco.data_gen.scenes.scene import Box, Disparity, ObjectScene, Scene, SceneObject, area, overlap
 from taco.tools import perception
 
 RIGHT = 0.5
@@ -114,14 +114,6 @@ def _differing(one: Sequence[str], other: Sequence[str]) -> frozenset[str]:
     return frozenset(ATTRIBUTE_KINDS[word] for word in different) & set(MISTAKABLE)
 
 
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes."""
-    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(0.0, width) * max(0.0, height)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / max(1e-12, sum(areas) - shared)
-
-
 def box_mean(values: npt.NDArray[np.floating], box: Sequence[float]) -> float:
     """Mean over the pixels of a box, as the depth tools take it."""
     height, width = values.shape
@@ -152,10 +144,10 @@ def fit(readings: Readings, detector: str, split: str, seed: int) -> PerceptionE
 
 def _missed(everything: Sequence[Reading]) -> tuple[tuple[float, float], ...]:
     """Median area and rate of equally many objects each, ascending by area."""
-    ordered = sorted(everything, key=lambda one: _area(one.item.bbox))
+    ordered = sorted(everything, key=lambda one: area(one.item.bbox))
     parts = [ordered[index * len(ordered) // AREA_BINS : (index + 1) * len(ordered) // AREA_BINS] for index in range(AREA_BINS)]
     return tuple(
-        (round(_area(part[len(part) // 2].item.bbox), 5), _rate(one.name is None for one in part)) for part in parts if part
+        (round(area(part[len(part) // 2].item.bbox), 5), _rate(one.name is None for one in part)) for part in parts if part
     )
 
 
@@ -199,10 +191,6 @@ def _depth_noise(scenes: Sequence[Sequence[Reading]]) -> float:
 def _rate(events: Iterable[bool]) -> float:
     listed = list(events)
     return round(sum(listed) / max(1, len(listed)), 4)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 # ---------------------------------------------------------------------- how close

@@ -104,6 +104,7 @@ def ask(
         if sheet is not None:
             from taco.sheet import draw_sheet
 
+            sheet.parent.mkdir(parents=True, exist_ok=True)
             draw_sheet(finished.trace).save(sheet)
     if finished.trace.answer is None:
         fail(f"no answer: {finished.error or _why(finished)}", FAILED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from taco.tools import perception
+import taco.tools.perception as perception
 from taco.tools.action import ToolError
 from taco.tools.detection import WEIGHTS as DETECTOR
 from taco.tools.detection import Found, ObjectName, locate

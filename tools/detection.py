@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import Field, StringConstraints
 
-from taco.tools import perception
+import taco.tools.perception as perception
 from taco.tools.action import ToolError
 from taco.tools.images import pixel_hash
 from taco.tools.memo import Memo

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 SIDE = 384
 """Pixels: every image is squeezed to a square of this side."""
-STRIDE_OBJECTS, STRIDE_DEPTH = 8, 4
+STRIDE_DEPTH = 4
+"""Pixels of a cell of the depth map; those of objects are 8."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from taco.tools import perception
+import taco.tools.perception as perception
 from taco.tools.tool import tool
 from taco.tools.weights import Weights
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taco.tools import perception
+import taco.tools.perception as perception
 from taco.tools.action import ToolError
 from taco.tools.devices import device_name, dtype
 from taco.tools.memo import Memo

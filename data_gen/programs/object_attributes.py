@@ -13,7 +13,6 @@ from itertools import combinations
 from taco.data_gen.programs.object_facts import (
     Mention,
     absent_names,
-    area,
     by_name,
     countable,
     mentions,
@@ -29,7 +28,7 @@ from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_steps import Eyes, locate, look_at, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, evenly, terminate
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS
-from taco.data_gen.scenes.scene import ObjectScene
+from taco.data_gen.scenes.scene import ObjectScene, area
 
 KINDS = ("colour", "colour", "pattern", "material")
 PLAIN_AREA = 0.02

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from taco.data_gen.programs.object_nouns import is_mass
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, KINDS
-from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject
+from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject, area, overlap, shared
 
 MIN_SIDE = 0.02
 """Of a box that is asked about, share of the image: it has to outlive being rounded to 2 decimals."""
@@ -147,24 +147,6 @@ def sample(rng: random.Random, mentioned: Sequence[Mention], least: int = 2, mos
 
 
 # ---------------------------------------------------------------------- boxes
-
-
-def area(box: Box) -> float:
-    """Of a box, share of the image."""
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def shared(one: Box, other: Box) -> float:
-    """Area that two boxes have in common."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    both = shared(one, other)
-    return both / (area(one) + area(other) - both) if both else 0.0
 
 
 def facing(box: Box, direction: str) -> tuple[float, float]:

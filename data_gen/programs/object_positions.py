@@ -14,7 +14,6 @@ from taco.data_gen.programs.object_facts import (
     SIDE_GAP,
     TRIES,
     Mention,
-    area,
     facing,
     is_beside,
     leading,
@@ -27,7 +26,7 @@ from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, call, evenly, terminate
-from taco.data_gen.scenes.scene import ObjectScene, SceneObject
+from taco.data_gen.scenes.scene import ObjectScene, SceneObject, area
 
 SHARE_STEP = 5
 """Per cent to which the share of a box is asked."""

@@ -13,14 +13,11 @@ from taco.data_gen.programs.object_facts import (
     MOST_LISTED,
     SAME_BOX,
     Mention,
-    area,
     facing,
     is_beside,
     mentions,
     names_of,
-    overlap,
     sample,
-    shared,
     trait,
     traits_of,
     whole,
@@ -29,7 +26,7 @@ from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_steps import Eyes, Region, Steps, locate, look_at, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, terminate
-from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject
+from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject, area, overlap, shared
 from taco.tools.regions import with_margin
 
 SIDES = ("left", "right")

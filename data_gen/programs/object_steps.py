@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from taco.data_gen.programs.object_facts import SAME_BOX, depth_gap, overlap, trait
+from taco.data_gen.programs.object_facts import (
+    SAME_BOX,
+    depth_gap,
+    trait,
+)
 from taco.data_gen.programs.object_nouns import joined, listed
 from taco.data_gen.programs.question import GaveUp, Parameters, Plan, Program, behind, call
-from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject
+from taco.data_gen.scenes.scene import Box, ObjectScene, SceneObject, overlap
 from taco.tools.action import Action, Observation
 
 _T = TypeVar("_T")

@@ -7,7 +7,12 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from taco.data_gen.programs.object_facts import area, mentions, plain, trait, whole
+from taco.data_gen.programs.object_facts import (
+    mentions,
+    plain,
+    trait,
+    whole,
+)
 from taco.data_gen.programs.object_nouns import joined, singular
 from taco.data_gen.programs.object_steps import say
 from taco.data_gen.programs.question import CANNOT_TELL, Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
@@ -16,7 +21,7 @@ from taco.data_gen.programs.set_phrasings import BEYOND, NOWHERE, PHRASINGS
 from taco.data_gen.programs.set_presence import nowhere, words_for
 from taco.data_gen.programs.set_steps import pointed, survey, survey_names
 from taco.data_gen.scenes.object_names import OBJECT_COLOURS
-from taco.data_gen.scenes.scene import SceneSet
+from taco.data_gen.scenes.scene import SceneSet, area
 
 SHAPE = 1.2
 """Height by width (or width by height) from which a picture is plainly upright (or wide); of the others it is 1 at most."""

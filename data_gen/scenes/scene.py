@@ -147,6 +147,24 @@ class Scene:
         return self.images[0]
 
 
+def area(box: Box) -> float:
+    """Of a box, share of the image."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def shared(one: Box, other: Box) -> float:
+    """Area that two boxes have in common."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    both = shared(one, other)
+    return both / (area(one) + area(other) - both) if both else 0.0
+
+
 def contact_sheet(scenes: Sequence[Scene], *, boxes: bool = False, columns: int = 4, cell: int = 400) -> Image.Image:
     """All images of all scenes on one RGB image, `columns` a row, each fitted into a square of `cell` pixels.
 

@@ -20,14 +20,13 @@ from typer.testing import CliRunner
 
 from taco.data_gen import annotating, annotations, disparities
 from taco.data_gen.annotating import Source, annotate
-from taco.data_gen.annotation_forms import overlap
 from taco.data_gen.annotations import Report, read_scenes
 from taco.data_gen.cli_annotate import annotate as command
 from taco.data_gen.families import FAMILIES
 from taco.data_gen.generation import generate
 from taco.data_gen.masks import decode
 from taco.data_gen.pipeline import Recipe, ask_scene
-from taco.data_gen.scenes.scene import ObjectScene
+from taco.data_gen.scenes.scene import ObjectScene, overlap
 from taco.tools import depth as depth_tool
 from taco.tools.images import ImageStore, pixel_hash
 

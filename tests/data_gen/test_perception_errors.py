@@ -6,12 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from taco.data_gen import perception_fitting
 from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.perception_fitting import Reading, Readings, compare, fit, measures, simulate
 from taco.data_gen.scenes import objects
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, KINDS
-from taco.data_gen.scenes.scene import SceneObject
+from taco.data_gen.scenes.scene import SceneObject, overlap
 from taco.tools import perception
 
 RATES = PerceptionErrors(
@@ -150,8 +149,8 @@ def test_nothing_found_cannot_be_fitted() -> None:
 
 
 def test_boxes_of_nothing_have_no_overlap() -> None:
-    assert perception_fitting.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
-    assert perception_fitting.overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1
+    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+    assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1
 
 
 def test_the_packages_rates_were_measured() -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from taco.data_gen.perception_fitting import overlap
 from taco.data_gen.scenes import objects
+from taco.data_gen.scenes.scene import overlap
 from taco.tools import Action, ImageStore, Observation, Toolbox, ToolError, depth, detection, perception, perception_network
 from taco.tools.depth import EstimateObjectDepth, EstimateRegionDepth
 from taco.tools.detection import LocalizeObjects
