@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from taco.console import plain_errors, progress
+from taco.console import check_picture, plain_errors, progress
 from taco.data_gen.cli_annotate import annotate
 from taco.data_gen.cli_exchange import export, import_traces
 from taco.data_gen.cli_select import filter_traces, mix, stats
@@ -126,7 +126,7 @@ def _summary(result: "Report", out: Path) -> str:
 
 @app.command(no_args_is_help=True)
 def preview(
-    out: Annotated[Path, typer.Option(help="The picture to write: .png or .jpg.")],
+    out: Annotated[Path, typer.Option(help="The picture to write, such as sheet.png.")],
     family: Family = "prices",
     n: Annotated[int, typer.Option("--n", min=1, max=64, help="Scenes.")] = 12,
     seed: Seed = 0,
@@ -139,8 +139,7 @@ def preview(
     from taco.data_gen.scenes.scene import contact_sheet
 
     with plain_errors():
-        if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise ValueError(f"{out} is no .png or .jpg, which the sheet can be written as. Give it such an ending.")
+        check_picture(out)
         recipe = Recipe(family=family, split=split.value, seed=seed, scenes=str(scenes or ""))
         asked = [ask_scene(recipe, number) for number in itertools.islice(numbers(recipe), n)]
         sheet = contact_sheet([scene for scene, _ in asked], boxes=boxes)

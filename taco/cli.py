@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from taco.console import BAD_USE, FAILED, fail, plain_errors, progress
+from taco.console import BAD_USE, FAILED, check_picture, fail, plain_errors, progress
 
 if TYPE_CHECKING:
     from taco.agent import Agent, Finished
@@ -28,9 +28,6 @@ app = typer.Typer(
 )
 tools_app = typer.Typer(help="The tools: what there is, what can run here, and one alone.")
 app.add_typer(tools_app, name="tools")
-
-PICTURES = (".png", ".jpg", ".webp")
-"""Endings of the files that a trace can be drawn to."""
 
 Model = Annotated[str, typer.Option("--model", "-m", help="nano, a directory, a hub id, or openai:NAME.")]
 Adapter = Annotated[Optional[Path], typer.Option(help="A LoRA adapter's directory.")]
@@ -84,9 +81,9 @@ def ask(
     *images, question = what
     if os.path.isfile(question):  # never raises, however long the question
         fail(f"the last argument is the question, and {question} is a file. Put the question last, in quotes.")
-    if sheet is not None and sheet.suffix.lower() not in PICTURES:
-        fail(f"--sheet {sheet}: the file's ending says how it is written; use one of {', '.join(PICTURES)}.")
     with plain_errors():
+        if sheet is not None:
+            check_picture(sheet)
         agent = _agent(model, adapter, device, dtype, base_url, max_steps, own_tools, constrained, allow_urls)
         finished: Finished | None = None
         for event in agent.stream(question, images):
@@ -106,6 +103,8 @@ def ask(
 
             sheet.parent.mkdir(parents=True, exist_ok=True)
             draw_sheet(finished.trace).save(sheet)
+            if not as_json:
+                typer.echo(f"Drawn: {sheet}")
     if finished.trace.answer is None:
         fail(f"no answer: {finished.error or _why(finished)}", FAILED)
 

@@ -8,6 +8,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -16,6 +17,8 @@ from taco.errors import RunError
 
 BAD_USE, FAILED = 2, 1
 """Exit codes: what was asked cannot be done; it was tried and did not work."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of files that a sheet can be drawn to."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AGAIN = "what stands in the output folder is kept; the same command goes on from there, or begins anew where there is no folder."
 
@@ -24,6 +27,16 @@ def fail(message: object, code: int = BAD_USE) -> NoReturn:
     """Say what is wrong on standard error and exit."""
     typer.secho(f"error: {message}", fg="red", err=True)
     raise typer.Exit(code)
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file whose ending does not say how a picture is written, before there is a picture.
+
+    Raises:
+        ValueError: It is none of `PICTURES`.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise ValueError(f"{path}: the ending says how a picture is written; use one of {', '.join(PICTURES)}.")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def test_preview_draws_a_sheet_and_prints_the_questions(tmp_path: Path) -> None:
 def test_preview_refuses_a_kind_of_picture_before_it_draws_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taco.data_gen.pipeline.ask_scene", None)
     code, said = call("preview", "--n", 2, "--out", tmp_path / "new" / "sheet.gif")
-    assert (code, "is no .png or .jpg" in said.replace("\n", " ")) == (2, True)
+    assert (code, "use one of .png, .jpg" in said.replace("\n", " ")) == (2, True)
     assert not (tmp_path / "new").exists()
 
 
