@@ -2,14 +2,18 @@
 
 $ python benchmarks/nano_accuracy.py --out out/nano --family prices --part tools     # then oracle; --part direct --model DIR
 $ python benchmarks/nano_accuracy.py --out out/nano                                  # all that need no other model, and the table
+$ python benchmarks/nano_accuracy.py --out out/nano --part tools --sheets 6    # its first six faults as pictures
 
 Tasks come from annotations of new seeds, words, layouts and surroundings; none is left out. An interrupted part goes on.
 """
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from rich.progress import track
 
 from taco.agent import Agent
@@ -19,10 +23,11 @@ from taco.data_gen.observations import Simulated
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.perception_errors import PerceptionErrors
 from taco.data_gen.pipeline import Recipe, ask_scene, rng_for
-from taco.evaluation import evaluate
+from taco.evaluation import evaluate, is_correct
 from taco.evaluation.running import run_tasks, unfinished
 from taco.models import load_model
-from taco.trace import Task, read_tasks, read_traces
+from taco.sheet import draw_sheet
+from taco.trace import Task, Trace, read_tasks, read_traces
 
 SEED = 20_261_122
 """Of the held-out tasks; training and its evaluation use others."""
@@ -92,6 +97,39 @@ def majority(tasks: Path) -> float:
     return sum(counts.most_common(1)[0][1] for counts in answers.values()) / sum(c.total() for c in answers.values())
 
 
+def wrong(traces: Path) -> Iterator[Trace]:
+    """Traces whose answer is not right, in the order of the tasks."""
+    for trace in read_traces(traces):
+        if not is_correct(trace.answer, trace.task):
+            yield trace
+
+
+def whose_fault(out: Path) -> str:
+    """Of the tasks of both parts: what the tools get wrong, and what the model does whatever they say."""
+    answered = [{trace.task.id for trace in read_traces(out / part)} for part in ("tools", "oracle")]
+    tools, oracle = ({trace.task.id for trace in wrong(out / part)} for part in ("tools", "oracle"))
+    both = answered[0] & answered[1]
+    return (
+        f"{len(both)} tasks: {len(both - tools - oracle)} right with either, {len(both & tools - oracle)} with the oracle only, "
+        f"{len(both & oracle - tools)} with the tools only, {len(both & oracle & tools)} with neither"
+    )
+
+
+def draw_faults(traces: Path, count: int, file: Path, columns: int = 3, width: int = 640) -> None:
+    """The first faults, none chosen, as sheets side by side."""
+    sheets = [draw_sheet(trace) for trace in islice(wrong(traces), count)]
+    if not sheets:
+        return
+    small = [ImageOps.contain(sheet, (width, width * 4)) for sheet in sheets]
+    rows = [small[start : start + columns] for start in range(0, len(small), columns)]
+    heights = [max(sheet.height for sheet in row) for row in rows]
+    whole = Image.new("RGB", (columns * width, sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, sheet in enumerate(row):
+            whole.paste(sheet, (column * width, sum(heights[:number])))
+    whole.save(file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy of taco-nano on held-out tasks.")
     parser.add_argument("--out", type=Path, default=Path("out/nano-accuracy"))
@@ -100,6 +138,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="all but direct, which needs --model, by default")
     parser.add_argument("--tasks", type=int, default=500, help="of each family")
     parser.add_argument("--pixel-tasks", type=int, default=300)
+    parser.add_argument("--sheets", type=int, default=0, help="draw so many faults of each part, with their pictures")
     chosen = parser.parse_args()
     for family in chosen.family or TYPES:
         out = chosen.out / family
@@ -110,6 +149,9 @@ def main() -> None:
         for part in PARTS:
             if (out / part).exists():
                 print(f"== {family}, {part}\n{evaluate(read_traces(out / part)).to_text()}")
+                draw_faults(out / part, chosen.sheets, out / f"{part}.png")
+        if (out / "tools").exists() and (out / "oracle").exists():
+            print(f"== {family}, {whose_fault(out)}")
         for name in dict.fromkeys(PARTS.values()):
             if (out / name).exists():
                 print(f"== {family}, majority answer of each type of {name}: {majority(out / name):.1%}")
