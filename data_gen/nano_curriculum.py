@@ -38,8 +38,8 @@ TYPES: dict[str, tuple[str, ...]] = {
 """Of each family, what nano is asked."""
 SHARES = {"prices": 0.3, "objects": 0.45, "sets": 0.25}
 """Of a pool."""
-STAGES = ((0.2, 2, 4), (0.5, 2, 6), (1.0, 2, 8))
-"""Until which share of the training: fewest and most items of a scene. Copying is learned on few items first."""
+STAGES = ((0.2, 4), (0.5, 6), (1.0, 8))
+"""Until which share of the training: most items of a scene. Copying is learned on few items first."""
 PIXEL_SHARE = 0.1
 """Of the traces about prices; seeing is in all of them, since each begins with what the pixels show."""
 QUESTIONS = {"prices": 4, "objects": 6, "sets": 6}
@@ -47,20 +47,17 @@ QUESTIONS = {"prices": 4, "objects": 6, "sets": 6}
 DIRECT_QUESTIONS = 9
 """The same without tools: traces are short, and a step has more of them."""
 TOOLS = ("OCR", "LocalizeObjects", "GetObjects", "EstimateObjectDepth", "Crop", "ZoomIn", "Calculate", "Terminate")
-"""That nano is offered; plans with others are left out, so that each kind of question is answered in one way."""
+"""That nano is offered."""
 LONGEST = 7
 """Steps of a trace that is trained on."""
-NOT_SAID = ("centre",)
-"""Words of plans that are left out: a mean of two numbers in the head is more than it learns; edges serve as well."""
-MOST_PICTURES = 3
-"""Of a set, in the training; held-out ones have more."""
+MOST_PICTURES = (3, 4, 5)
+"""Of a set, in each of the `STAGES`."""
 
 
 def suits(trace: Trace) -> bool:
-    """Whether a trace is short, calls nano's tools only, and says nothing that a small model cannot work out."""
+    """Whether a trace is short and calls nano's tools only."""
     called = {action.name for step in trace.steps for action in step.actions}
-    said = any(word in step.thought for step in trace.steps for word in NOT_SAID)
-    return len(trace.steps) <= LONGEST and called <= set(TOOLS) and not said
+    return len(trace.steps) <= LONGEST and called <= set(TOOLS)
 
 
 @functools.cache
@@ -88,7 +85,7 @@ class Curriculum:
     def pool(self, number: int, *, pools: int, seed: int = SEED) -> list[Trace]:
         """Pool number n of `pools` in all: `SHARES` of the families, harder with time."""
         share = number / max(1, pools)
-        _, *items = next(stage for stage in STAGES if share < stage[0] or stage is STAGES[-1])
+        stage = next(index for index, (until, *_) in enumerate(STAGES) if share < until or index == len(STAGES) - 1)
         traces: list[Trace] = []
         for which, (count, family, types) in enumerate(self._parts()):
             questions = DIRECT_QUESTIONS if self.direct else QUESTIONS[family]
@@ -97,7 +94,8 @@ class Curriculum:
                 seed=2 * len(SHARES) * seed + which,
                 types=types,
                 min_items=2,
-                max_items=MOST_PICTURES if family == "sets" else items[1],
+                max_items=MOST_PICTURES[stage] if family == "sets" else STAGES[stage][1],
+                plain=True,
                 direct=self.direct,
                 questions_per_scene=1 if types == PIXEL_TYPES else questions,  # pixels alone need many pictures
             )
@@ -116,7 +114,7 @@ class Curriculum:
     def _of_each(self, count: int, split: Split, seed: int) -> list[Trace]:
         found: list[Trace] = []
         for family in self.families:
-            recipe = Recipe(family=family, split=split, seed=seed, types=TYPES[family], direct=self.direct)
+            recipe = Recipe(family=family, split=split, seed=seed, types=TYPES[family], direct=self.direct, plain=True)
             found += itertools.islice(self._suiting(recipe), count)
         return found
 

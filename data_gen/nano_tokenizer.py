@@ -103,4 +103,4 @@ def _words(traces: Sequence[Trace]) -> list[str]:
         )
     common = {word for word, count in written.items() if count > len(traces) / 100 and count > 4 * read[word]}
     known = {*KINDS, *map(plural, KINDS), *ATTRIBUTE_KINDS} if any(word in read for word in KINDS) else set()
-    return sorted(common | known)
+    return sorted(common | known | {"image", "images"})

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from taco.data_gen.annotations import Scenes, read_scenes
 from taco.data_gen.families import FAMILIES, Family, Split
 from taco.data_gen.observations import Observations, Observer, direct_toolbox, make_observer
-from taco.data_gen.programs.question import GaveUp, Program, Question, weighted_order
+from taco.data_gen.programs.question import First, GaveUp, Program, Question, weighted_order
 from taco.data_gen.scenes.scene import Annotation, Scene
 from taco.errors import RunError
 from taco.prompts import reply_text, terminated
@@ -43,6 +43,7 @@ class Recipe:
         types: Question types; None for all of the family.
         direct: One Terminate step with the annotated answer instead of the steps with tools.
         questions_per_scene: At most so many, of different types.
+        plain: Answer each type in one way and one wording, which a small model learns sooner; questions vary as ever.
         multiple_choice: Share of questions that come with options.
         tasks_only: Tasks for evaluation in place of traces, never filtered.
         scenes: A folder of annotated images (`taco-data annotate`) in place of drawn scenes.
@@ -60,6 +61,7 @@ class Recipe:
     types: tuple[str, ...] | None = None
     direct: bool = False
     questions_per_scene: int = 4
+    plain: bool = False
     multiple_choice: float = 0.0
     tasks_only: bool = False
     scenes: str = ""
@@ -152,7 +154,8 @@ def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
     records = tuple(ToolRecord(name=tool.name, backend=tool.backend) for tool in toolbox)
     outcomes = []
     for index, (question, task) in enumerate(zip(asked, tasks, strict=True)):
-        program = question.direct() if recipe.direct else question.program(rng_for(recipe, number, f"program {index}"))
+        rng = First() if recipe.plain else rng_for(recipe, number, f"program {index}")
+        program = question.direct() if recipe.direct else question.program(rng)
         outcomes.append(_outcome(question, program, task, store, toolbox, records))
     return Candidates(scene.annotation, store, tasks, tuple(outcomes))
 

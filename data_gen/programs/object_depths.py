@@ -139,8 +139,8 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
 
 
 def plans(conclude: Conclude) -> tuple[Plan, ...]:
-    """By the depth of boxes, or by that of named objects."""
-    return tuple(partial(_plan, measure=measure, conclude=conclude) for measure in (depths_by_box, depths_by_name))
+    """By the depth of named objects, or by that of boxes."""
+    return tuple(partial(_plan, measure=measure, conclude=conclude) for measure in (depths_by_name, depths_by_box))
 
 
 _SMALLER = (

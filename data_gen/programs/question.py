@@ -18,9 +18,12 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taco.tools.action import Action, Observation
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
 
 Program = Generator[tuple[str, list[Action]], list[Observation], None]
 """Yields (thought, actions), is sent their observations, ends with Terminate."""
@@ -166,6 +169,13 @@ def weighted_order(rng: random.Random, weights: Mapping[_T, float]) -> list[_T]:
     """All keys in random order, heavier ones sooner on average."""
     # Keys u ** (1 / weight), largest first: a weighted order without replacement (Efraimidis and Spirakis, 2006).
     return sorted(weights, key=lambda key: -(rng.random() ** (1 / weights[key])))
+
+
+class First(random.Random):
+    """Takes the first of all there is to choose: of plans the simplest, of sentences one and the same."""
+
+    def choice(self, seq: "SupportsLenAndGetItem[_T]") -> _T:
+        return seq[0]
 
 
 def evenly(rng: random.Random, found: Iterable[_T], answer: Callable[[_T], int]) -> _T:

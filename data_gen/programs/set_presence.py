@@ -289,8 +289,8 @@ def _single(names: list[str]) -> str:
 
 
 def _both(plan: Callable[..., Program], **settings: bool) -> tuple[Plan, ...]:
-    """By names and by boxes."""
-    return tuple(partial(plan, named=named, **settings) for named in (True, False))
+    """By boxes and by names."""
+    return tuple(partial(plan, named=named, **settings) for named in (False, True))
 
 
 def _searches(without: bool) -> tuple[Plan, ...]:

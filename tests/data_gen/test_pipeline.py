@@ -54,6 +54,21 @@ def test_direct_traces_have_one_step_with_the_annotated_answer() -> None:
         assert [tool.name for tool in trace.tools] == ["Terminate"]
 
 
+def test_plain_traces_answer_the_same_questions_in_one_way_each() -> None:
+    def first_steps(plain: bool) -> tuple[list[str], set[str]]:
+        recipe = Recipe(family="objects", seed=3, types=("closer_object",), plain=plain)
+        traces = list(itertools.islice(stream_traces(recipe), 14))
+        calls = {f"{trace.steps[0].thought.split(' the ')[0]}: {trace.steps[0].actions[0].name}" for trace in traces}
+        return [trace.task.question for trace in traces], calls
+
+    questions, ways = first_steps(plain=True)
+    assert ways <= {"I need: EstimateObjectDepth", "I need to know which objects there are.: GetObjects"}
+    assert len({question.split(":")[0] for question in questions}) > 8
+    others, varied = first_steps(plain=False)
+    assert set(questions[:3]) & set(others)
+    assert len(varied) > 4
+
+
 def test_simulated_observations_are_marked() -> None:
     [trace] = itertools.islice(stream_traces(Recipe(types=("price_of",), max_items=2)), 1)
     assert {tool.name: tool.backend for tool in trace.tools}["OCR"].startswith("simulated rapidocr")
