@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from taco.data_gen.annotations import Scenes, read_scenes
 from taco.data_gen.families import FAMILIES, Family, Split
 from taco.data_gen.observations import Observations, Observer, direct_toolbox, make_observer
-from taco.data_gen.programs.question import First, GaveUp, Program, Question, weighted_order
+from taco.data_gen.programs.question import GaveUp, Program, Question, weighted_order
 from taco.data_gen.scenes.scene import Annotation, Scene
 from taco.errors import RunError
 from taco.prompts import reply_text, terminated
@@ -43,7 +43,7 @@ class Recipe:
         types: Question types; None for all of the family.
         direct: One Terminate step with the annotated answer instead of the steps with tools.
         questions_per_scene: At most so many, of different types.
-        plain: Answer each type in one way and one wording, which a small model learns sooner; questions vary as ever.
+        plain: Answer each type in one way and one wording, behind its name; a small model learns that sooner. Questions vary.
         multiple_choice: Share of questions that come with options.
         tasks_only: Tasks for evaluation in place of traces, never filtered.
         scenes: A folder of annotated images (`taco-data annotate`) in place of drawn scenes.
@@ -154,10 +154,15 @@ def candidates(recipe: Recipe, number: int, observer: Observer) -> Candidates:
     records = tuple(ToolRecord(name=tool.name, backend=tool.backend) for tool in toolbox)
     outcomes = []
     for index, (question, task) in enumerate(zip(asked, tasks, strict=True)):
-        rng = First() if recipe.plain else rng_for(recipe, number, f"program {index}")
-        program = question.direct() if recipe.direct else question.program(rng)
+        program = _program(recipe, question, rng_for(recipe, number, f"program {index}"))
         outcomes.append(_outcome(question, program, task, store, toolbox, records))
     return Candidates(scene.annotation, store, tasks, tuple(outcomes))
+
+
+def _program(recipe: Recipe, question: Question, rng: random.Random) -> Program:
+    if recipe.direct:
+        return question.direct()
+    return question.plainly() if recipe.plain else question.program(rng)
 
 
 def ask_scene(recipe: Recipe, number: int) -> tuple[Scene, list[Question]]:

@@ -118,6 +118,10 @@ class Question:
         plan = self.plans[0] if len(self.plans) == 1 else rng.choice(self.plans)
         return behind(self.sighting, plan(self.parameters, rng))
 
+    def plainly(self) -> Program:
+        """The steps of its first plan in the first wordings, behind the name of its type: later steps need not tell it anew."""
+        return behind(f"Asked: {self.type.replace('_', ' ')}.", self.program(First()))
+
     def direct(self) -> Program:
         """One step that gives the annotated answer without a tool."""
         return terminate((self.sighting if not self.plans else "") or DIRECT_THOUGHT, self.answer)
