@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=100)
     out: Path = parser.parse_args().out
     count = parser.parse_args().tasks
-    generate(Recipe(seed=SEED, types=HELD_OUT_TYPES), 300, out / "traces")
+    generate(Recipe(seed=SEED, types=HELD_OUT_TYPES, plain=True), 300, out / "traces")
     generate(Recipe(seed=SEED, split="test", types=HELD_OUT_TYPES, tasks_only=True), count, out / "tasks")
     settings = yaml.safe_load((PRESETS / "lora_nano.yaml").read_text())
     settings |= {"data": [str(out / "traces")], "output_dir": str(out / "adapter")}

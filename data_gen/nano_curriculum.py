@@ -36,7 +36,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Of each family, what nano is asked."""
-SHARES = {"prices": 0.3, "objects": 0.45, "sets": 0.25}
+SHARES = {"prices": 0.38, "objects": 0.38, "sets": 0.24}
 """Of a pool."""
 STAGES = ((0.2, 4), (0.5, 6), (1.0, 8))
 """Until which share of the training: most items of a scene. Copying is learned on few items first."""

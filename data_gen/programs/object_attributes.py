@@ -27,7 +27,7 @@ from taco.data_gen.programs.object_nouns import a, counted, is_mass, joined, lis
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_steps import Eyes, locate, look_at, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, evenly, terminate
-from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS
+from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, OBJECT_COLOURS
 from taco.data_gen.scenes.scene import ObjectScene, area
 
 KINDS = ("colour", "colour", "pattern", "material")
@@ -216,6 +216,16 @@ def _detect_which(asked: Parameters, rng: random.Random) -> Program:
     )
 
 
+def _detect_colour(asked: Parameters, rng: random.Random) -> Program:
+    described = {f"{colour} {asked['name']}": colour for colour in OBJECT_COLOURS}
+    ways = ("I look for the {item} in each colour.", "In which colour does the detector find the {item}?")
+    found = yield from locate(rng, list(described), say(rng, ways, item=asked["item"]))
+    if len(found.regions) != 1:
+        raise GaveUp("not just one was found")
+    region = found.regions[0]
+    yield from terminate(say(rng, ("Only the {} was found.", "It is the {}."), region.label), described[region.name])
+
+
 def _detect_object(asked: Parameters, rng: random.Random) -> Program:
     attribute, names = asked["attribute"], asked["names"]
     if names is not None:
@@ -240,7 +250,9 @@ def _see(asked: Parameters, rng: random.Random, *, template: str) -> Program:
 
 
 TYPES: dict[str, QuestionType] = {
-    "colour_of_object": QuestionType(1.2, partial(_colour, at_sight=False), with_a_list(_look), PHRASINGS["colour_of_object"]),
+    "colour_of_object": QuestionType(
+        1.2, partial(_colour, at_sight=False), (_detect_colour, *with_a_list(_look)), PHRASINGS["colour_of_object"]
+    ),
     "object_with_attribute": QuestionType(1.0, _object_with, (_detect_object,), PHRASINGS["object_with_attribute"]),
     "which_attribute": QuestionType(1.0, _which_attribute, (_detect_which, _look), PHRASINGS["which_attribute"]),
     "is_attribute": QuestionType(1.0, _is_attribute, (_detect, _look), PHRASINGS["is_attribute"]),

@@ -12,7 +12,7 @@ from taco.data_gen.programs.object_facts import TRIES, Mention, by_depth, is_nea
 from taco.data_gen.programs.object_nouns import listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_positions import MANY, compared
-from taco.data_gen.programs.object_steps import Steps, depths_by_box, depths_by_name, require_apart, say, told_depths
+from taco.data_gen.programs.object_steps import Steps, depths_by_box, depths_by_name, pick, require_apart, say, told_depths
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
 from taco.data_gen.scenes.scene import ObjectScene
 
@@ -138,6 +138,20 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
     yield from terminate(thought, answer)
 
 
+def _by_calculator(asked: Parameters, rng: random.Random, *, farthest: bool = False) -> Program:
+    """The smallest depth by the calculator, or the largest: which of all, or whether it is the one that is asked about."""
+    depths: Depths = yield from depths_by_name(rng, asked["names"])
+    if len(depths) < 2:
+        raise GaveUp("there are no two depths to compare")
+    require_apart(depths.values())
+    first, told = yield from pick(rng, depths, f"The depths are {told_depths(depths)}.", largest=farthest)
+    if "closer" in asked:
+        answer = "yes" if (first == next(iter(depths))) == asked["closer"] else "no"
+        yield from terminate(f"{told} Smaller is closer, so the {first} is closer.", answer)
+    else:
+        yield from terminate(f"{told} Smaller is closer, so it is the {'farthest' if farthest else 'closest'}.", first)
+
+
 def plans(conclude: Conclude) -> tuple[Plan, ...]:
     """By the depth of named objects, or by that of boxes."""
     return tuple(partial(_plan, measure=measure, conclude=conclude) for measure in (depths_by_name, depths_by_box))
@@ -189,9 +203,13 @@ def _both(conclude: Callable[..., tuple[str, str]], farthest: bool) -> tuple[Pla
     return plans(partial(conclude, farthest=farthest))
 
 
+def _first_of(farthest: bool) -> tuple[Plan, ...]:
+    return (partial(_by_calculator, farthest=farthest), *_both(_extreme, farthest))
+
+
 TYPES: dict[str, QuestionType] = {
-    "closer_object": QuestionType(1.5, partial(_nearest, farthest=False), _both(_extreme, False), PHRASINGS["closer_object"]),
-    "farther_object": QuestionType(1.5, partial(_nearest, farthest=True), _both(_extreme, True), PHRASINGS["farther_object"]),
+    "closer_object": QuestionType(1.5, partial(_nearest, farthest=False), _first_of(farthest=False), PHRASINGS["closer_object"]),
+    "farther_object": QuestionType(1.5, partial(_nearest, farthest=True), _first_of(farthest=True), PHRASINGS["farther_object"]),
     "closer_to_anchor": QuestionType(
         1.0, partial(_near_anchor, farthest=False), _both(_at_anchor, False), PHRASINGS["closer_to_anchor"]
     ),
@@ -199,7 +217,7 @@ TYPES: dict[str, QuestionType] = {
         1.0, partial(_near_anchor, farthest=True), _both(_at_anchor, True), PHRASINGS["farther_from_anchor"]
     ),
     "order_by_depth": QuestionType(1.0, _order, plans(_in_order), PHRASINGS["order_by_depth"]),
-    "is_closer": QuestionType(1.0, _is_closer, plans(_decide), PHRASINGS["is_closer"]),
+    "is_closer": QuestionType(1.0, _is_closer, (_by_calculator, *plans(_decide)), PHRASINGS["is_closer"]),
     "is_in_front": QuestionType(0.8, _is_in_front, plans(_decide), PHRASINGS["is_in_front"]),
 }
 """Every type; with `object_phrasings` and `objects` all there is to one."""

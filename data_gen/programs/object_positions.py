@@ -24,7 +24,7 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, say, with_a_list
+from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, pick, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.scenes.scene import ObjectScene, SceneObject, area
 
@@ -152,13 +152,21 @@ def _regions(asked: Parameters, rng: random.Random) -> Steps[tuple[list[Region],
     return regions, found.note
 
 
-def _find_extreme(asked: Parameters, rng: random.Random, *, direction: str, by_centre: bool) -> Program:
+def _find_extreme(
+    asked: Parameters, rng: random.Random, *, direction: str, by_centre: bool = False, calculate: bool = False
+) -> Program:
     regions, note = yield from _regions(asked, rng)
     places = {region.label: facing(region.box, direction)[by_centre] for region in regions}
     first = max(regions, key=lambda region: places[region.label])
     if any(places[region.label] == places[first.label] and region.name != first.name for region in regions):
         raise GaveUp("two are equally far")
     edge, axis, extreme = _EDGES[direction]
+    if calculate:
+        edges = {label: abs(place) for label, place in places.items()}
+        told = f"{note}The {edge} of each: {joined([f'{label} {place:g}' for label, place in edges.items()])}."
+        _, thought = yield from pick(rng, edges, told, largest=extreme == "largest")
+        yield from terminate(thought, first.name)
+        return
     what = f"centre's {axis}" if by_centre else edge
     told = joined([f"{label} {abs(place):.3g}" for label, place in places.items()])
     end = say(
@@ -193,7 +201,7 @@ def _calculate(thought: str, expression: str) -> Steps[float]:
     return float((yield from call(thought, "Calculate", expression=expression))["result"])
 
 
-def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool) -> Program:
+def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool, calculate: bool = False) -> Program:
     regions, note = yield from _regions(asked, rng)
     seen = f"{note}The boxes: {joined([str(region) for region in regions])}. "
     areas: dict[str, float] = {}
@@ -208,8 +216,12 @@ def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool) -> 
     first = (min if smallest else max)(regions, key=lambda region: areas[region.label])
     if list(areas.values()).count(areas[first.label]) > 1:
         raise GaveUp("two areas are equal")
-    told = joined([f"{label} {value}" for label, value in areas.items()])
-    yield from terminate(f"The areas: {told}. The {first.label} has the {'smallest' if smallest else 'largest'}.", first.name)
+    told = f"The areas: {joined([f'{label} {value}' for label, value in areas.items()])}."
+    if calculate:
+        _, thought = yield from pick(rng, areas, told, largest=not smallest)
+        yield from terminate(thought, first.name)
+    else:
+        yield from terminate(f"{told} The {first.label} has the {'smallest' if smallest else 'largest'}.", first.name)
 
 
 def _subtract_areas(asked: Parameters, rng: random.Random, *, smallest: bool) -> Program:
@@ -249,12 +261,14 @@ def _work_out_share(asked: Parameters, rng: random.Random) -> Program:
 
 
 def _extreme_type(name: str, direction: str) -> QuestionType:
-    plans = tuple(partial(_find_extreme, direction=direction, by_centre=by_centre) for by_centre in (False, True))
+    edges = partial(_find_extreme, direction=direction)
+    plans = (partial(edges, calculate=True), edges, partial(edges, by_centre=True))
     return QuestionType(1.0, partial(_extreme, direction=direction), plans, PHRASINGS[name])
 
 
 def _area_type(name: str, smallest: bool) -> QuestionType:
-    plans = tuple(partial(plan, smallest=smallest) for plan in (_compare_areas, _subtract_areas))
+    by_calculator = partial(_compare_areas, calculate=True)
+    plans = tuple(partial(plan, smallest=smallest) for plan in (by_calculator, _compare_areas, _subtract_areas))
     return QuestionType(0.8, partial(_largest, smallest=smallest), plans, PHRASINGS[name])
 
 

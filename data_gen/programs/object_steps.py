@@ -189,6 +189,30 @@ def _asked_by(label: str, names: Sequence[str]) -> str:
     return label if label in names else re.sub(r"-\d+$", "", label)
 
 
+# ---------------------------------------------------------------------- comparing
+
+_WHICH = ("{told} Which is the {size}?", "{told} I let the calculator find the {size}.", "{told} I need the {size} of these.")
+
+
+def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool) -> Steps[tuple[str, str]]:
+    """The label of the largest value, or the smallest, and a sentence that says so; a call of Calculate. The first of equal ones.
+
+    Args:
+        rng: The chance for the words.
+        values: By label, as they are written in `told`.
+        told: What is known of them, a sentence.
+        largest: Else the smallest.
+    """
+    function, size = ("max", "largest") if largest else ("min", "smallest")
+    expression = f"{function}({', '.join(f'{value:g}' for value in values.values())})"
+    result = (yield from call(say(rng, _WHICH, told=told, size=size), "Calculate", expression=expression))["result"]
+    found = next((label for label, value in values.items() if value == result), None)
+    if found is None:
+        raise GaveUp("the calculator gave none of them")
+    ways = ("{value:g} is that of the {label}.", "The {size} is {value:g}, that of the {label}.", "That is the {label}.")
+    return found, say(rng, ways, value=result, label=found, size=size)
+
+
 # ---------------------------------------------------------------------- depth
 
 _DEPTH = (

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from taco.data_gen.programs.object_counting import ONE_LEFT_OUT
 from taco.data_gen.programs.object_nouns import plural, singular
-from taco.data_gen.programs.object_steps import say
+from taco.data_gen.programs.object_steps import Found, say
 from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.programs.set_facts import described_tallies, image, images_of, naming, others, said, tallies
 from taco.data_gen.programs.set_phrasings import PHRASINGS
@@ -136,6 +136,24 @@ def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
     yield from terminate(told + end, answer)
 
 
+def _compare_by_calculator(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
+    """Every thought repeats what was counted so far."""
+    images, name, numbers = asked["images"], asked["name"], dict[str, float]()
+
+    def tell(picture: str, found: Found) -> str:
+        numbers[picture] = found.count(name)
+        return tell_counts(rng, picture, found, [name]) + f"So far: {by_image(numbers)}. "
+
+    _, told = yield from survey(rng, images, [name], say(rng, _TO_COMPARE, items=plural(name), image=images[0]), tell)
+    answer = extreme(numbers, sign)
+    number = f"{numbers[answer]:g}"
+    ways = ("Which is the {most}?", "I let the calculator find the {most}.", "I need the {most} of these.")
+    thought = told + say(rng, ways, most="largest" if sign > 0 else "smallest")
+    expression = f"{'max' if sign > 0 else 'min'}({', '.join(f'{each:g}' for each in numbers.values())})"
+    yield from call(thought, "Calculate", expression=expression)
+    yield from terminate(say(rng, ("{n} is that of {image}.", "{image} has {n}."), n=number, image=answer), answer)
+
+
 def _count(asked: Parameters, rng: random.Random) -> Program:
     name, picture = asked["name"], asked["picture"]
     thought = pointed((asked["image"], picture)) + say(rng, _TO_COUNT, items=plural(name), image=picture)
@@ -181,6 +199,18 @@ def _add(asked: Parameters, rng: random.Random) -> Program:
     yield from _calculated(rng, told, [own.count(name) for own in found.values()], "+")
 
 
+def _add_up(asked: Parameters, rng: random.Random) -> Program:
+    """Every thought repeats the sum so far, as it will be calculated."""
+    images, name, numbers = asked["images"], asked["name"], list[int]()
+
+    def tell(picture: str, found: Found) -> str:
+        numbers.append(found.count(name))
+        return tell_counts(rng, picture, found, [name]) + f"So far: {' + '.join(map(str, numbers))}. "
+
+    _, told = yield from survey(rng, images, [name], say(rng, _TO_ADD, items=plural(name), image=images[0]), tell)
+    yield from _calculated(rng, told, numbers, "+")
+
+
 def _add_by_head(asked: Parameters, rng: random.Random) -> Program:
     """Few and small numbers need no calculator."""
     images, name = asked["images"], asked["name"]
@@ -218,12 +248,16 @@ def _type(weight: float, name: str, choose: Callable[..., Asked | None], *plans:
     return {name: QuestionType(weight, choose, plans, PHRASINGS[name])}
 
 
+def _comparisons(sign: int) -> tuple[Plan, ...]:
+    return tuple(partial(plan, sign=sign) for plan in (_compare_by_calculator, _compare))
+
+
 TYPES: dict[str, QuestionType] = {
-    **_type(1.0, "image_with_most", partial(_extreme, sign=1), partial(_compare, sign=1)),
-    **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), partial(_compare, sign=-1)),
+    **_type(1.0, "image_with_most", partial(_extreme, sign=1), *_comparisons(1)),
+    **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), *_comparisons(-1)),
     **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count, _count_if_named),
     **_type(0.8, "count_attributed_in_image", partial(_in_one, with_attribute=True), _count, _count_by_looks),
-    **_type(0.8, "total_over_images", _total, _add, _add_by_head),
+    **_type(0.8, "total_over_images", _total, _add_up, _add, _add_by_head),
     **_type(0.8, "how_many_more_in_image", _how_many_more, *(partial(_subtract, calculate=c) for c in (True, False))),
 }
 """Every type; with `set_phrasings` and `sets` all there is to one."""

@@ -323,7 +323,8 @@ def test_steps_end_once_and_only_what_is_plain_to_see_needs_no_tool(faultless: l
 
 def test_every_plan_of_a_type_is_taken(faultless: list[Played]) -> None:
     for kind, tools in {
-        "closer_object": {"EstimateRegionDepth", "EstimateObjectDepth"},
+        "closer_object": {"EstimateRegionDepth", "EstimateObjectDepth", "Calculate"},
+        "leftmost_object": {"LocalizeObjects", "Calculate"},
         "is_there": {"LocalizeObjects", "GetObjects"},
         "colour_of_object": {"Crop", "ZoomIn"},
     }.items():
@@ -347,7 +348,7 @@ def test_where_nothing_to_count_was_found_the_thought_says_so() -> None:
 
 def test_depths_that_hardly_differ_are_not_compared() -> None:
     asked = {"anchor": "mug", "names": ("box", "egg")}
-    at_anchor = RIGHT["closer_to_anchor"].plans[1]
+    at_anchor = RIGHT["closer_to_anchor"].plans[0]
 
     def answer(*depths: float) -> str | None:
         program = at_anchor(asked, random.Random(0))
