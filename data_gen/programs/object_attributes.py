@@ -7,6 +7,7 @@ looks for itself (`object_steps.Eyes`: it sees what lies in the box that it look
 """
 
 import random
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
 
@@ -200,6 +201,15 @@ def _detect(asked: Parameters, rng: random.Random) -> Program:
         yield from terminate(f"No {described} was found.", "no")
 
 
+def _find_only(rng: random.Random, described: Mapping[str, str], thought: str, ends: Sequence[str]) -> Program:
+    """Looks for each description; the answer stands behind the one that is found. Raises GaveUp where that is not one."""
+    found = yield from locate(rng, list(described), thought)
+    if len(found.regions) != 1:
+        raise GaveUp("not just one was found")
+    region = found.regions[0]
+    yield from terminate(say(rng, ends, region.label), described[region.name])
+
+
 def _detect_which(asked: Parameters, rng: random.Random) -> Program:
     described = {f"{value} {asked['name']}": value for value in asked["attributes"]}
     thought = say(
@@ -207,23 +217,13 @@ def _detect_which(asked: Parameters, rng: random.Random) -> Program:
         ("I look for each of them: {what}.", "One of {what} should be found.", "I ask the detector for {what}."),
         what=joined(list(described)),
     )
-    found = yield from locate(rng, list(described), thought)
-    if len(found.regions) != 1:
-        raise GaveUp("not just one was found")
-    region = found.regions[0]
-    yield from terminate(
-        say(rng, ("Only the {} was found.", "The box is of the {}.", "It is {}."), region.label), described[region.name]
-    )
+    yield from _find_only(rng, described, thought, ("Only the {} was found.", "The box is of the {}.", "It is {}."))
 
 
 def _detect_colour(asked: Parameters, rng: random.Random) -> Program:
     described = {f"{colour} {asked['name']}": colour for colour in OBJECT_COLOURS}
     ways = ("I look for the {item} in each colour.", "In which colour does the detector find the {item}?")
-    found = yield from locate(rng, list(described), say(rng, ways, item=asked["item"]))
-    if len(found.regions) != 1:
-        raise GaveUp("not just one was found")
-    region = found.regions[0]
-    yield from terminate(say(rng, ("Only the {} was found.", "It is the {}."), region.label), described[region.name])
+    yield from _find_only(rng, described, say(rng, ways, item=asked["item"]), ("Only the {} was found.", "It is the {}."))
 
 
 def _detect_object(asked: Parameters, rng: random.Random) -> Program:

@@ -126,7 +126,8 @@ def _is_in_front(rng: random.Random, scene: ObjectScene) -> Asked | None:
 # ---------------------------------------------------------------------- how it is answered (parameters and observations only)
 
 
-def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps[Depths]], conclude: Conclude) -> Program:
+def _measured(asked: Parameters, rng: random.Random, measure: Callable[..., Steps[Depths]]) -> Steps[Depths]:
+    """The depths of all that is asked about. Raises GaveUp where there are no two, or two are too near each other."""
     names = asked["names"]
     if names is not None and "anchor" in asked:
         names = (asked["anchor"], *names)
@@ -134,16 +135,18 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
     if len(depths) < 2:
         raise GaveUp("there are no two depths to compare")
     require_apart(depths.values())
+    return depths
+
+
+def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps[Depths]], conclude: Conclude) -> Program:
+    depths = yield from _measured(asked, rng, measure)
     thought, answer = conclude(asked, rng, depths)
     yield from terminate(thought, answer)
 
 
 def _by_calculator(asked: Parameters, rng: random.Random, *, farthest: bool = False) -> Program:
     """The smallest depth by the calculator, or the largest: which of all, or whether it is the one that is asked about."""
-    depths: Depths = yield from depths_by_name(rng, asked["names"])
-    if len(depths) < 2:
-        raise GaveUp("there are no two depths to compare")
-    require_apart(depths.values())
+    depths = yield from _measured(asked, rng, depths_by_name)
     first, told = yield from pick(rng, depths, f"The depths are {told_depths(depths)}.", largest=farthest)
     if "closer" in asked:
         answer = "yes" if (first == next(iter(depths))) == asked["closer"] else "no"

@@ -161,21 +161,20 @@ def _find_extreme(
     if any(places[region.label] == places[first.label] and region.name != first.name for region in regions):
         raise GaveUp("two are equally far")
     edge, axis, extreme = _EDGES[direction]
+    what = f"centre's {axis}" if by_centre else edge
+    told = f"{note}The {what} of each: {joined([f'{label} {abs(place):.3g}' for label, place in places.items()])}."
     if calculate:
         edges = {label: abs(place) for label, place in places.items()}
-        told = f"{note}The {edge} of each: {joined([f'{label} {place:g}' for label, place in edges.items()])}."
         _, thought = yield from pick(rng, edges, told, largest=extreme == "largest")
         yield from terminate(thought, first.name)
         return
-    what = f"centre's {axis}" if by_centre else edge
-    told = joined([f"{label} {abs(place):.3g}" for label, place in places.items()])
     end = say(
         rng,
         ("That of the {label} is the {extreme}.", "The {label} has the {extreme}.", "The {extreme} is that of the {label}."),
         label=first.label,
         extreme=extreme,
     )
-    yield from terminate(f"{note}The {what} of each: {told}. {end}", first.name)
+    yield from terminate(f"{told} {end}", first.name)
 
 
 def _compare_sides(asked: Parameters, rng: random.Random) -> Program:

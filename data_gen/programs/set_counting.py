@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from taco.data_gen.programs.object_counting import ONE_LEFT_OUT
 from taco.data_gen.programs.object_nouns import plural, singular
-from taco.data_gen.programs.object_steps import Found, say
+from taco.data_gen.programs.object_steps import Found, calculate_extreme, say
 from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.programs.set_facts import described_tallies, image, images_of, naming, others, said, tallies
 from taco.data_gen.programs.set_phrasings import PHRASINGS
@@ -147,10 +147,7 @@ def _compare_by_calculator(asked: Parameters, rng: random.Random, *, sign: int) 
     _, told = yield from survey(rng, images, [name], say(rng, _TO_COMPARE, items=plural(name), image=images[0]), tell)
     answer = extreme(numbers, sign)
     number = f"{numbers[answer]:g}"
-    ways = ("Which is the {most}?", "I let the calculator find the {most}.", "I need the {most} of these.")
-    thought = told + say(rng, ways, most="largest" if sign > 0 else "smallest")
-    expression = f"{'max' if sign > 0 else 'min'}({', '.join(f'{each:g}' for each in numbers.values())})"
-    yield from call(thought, "Calculate", expression=expression)
+    yield from calculate_extreme(rng, numbers, told.rstrip(), largest=sign > 0)
     yield from terminate(say(rng, ("{n} is that of {image}.", "{image} has {n}."), n=number, image=answer), answer)
 
 
