@@ -110,7 +110,7 @@ def whose_fault(out: Path) -> str:
     tools, oracle = ({trace.task.id for trace in wrong(out / part)} for part in ("tools", "oracle"))
     both = answered[0] & answered[1]
     return (
-        f"{len(both)} tasks: {len(both - tools - oracle)} right with either, {len(both & tools - oracle)} with the oracle only, "
+        f"{len(both)} tasks: {len(both - tools - oracle)} right with both, {len(both & tools - oracle)} with the oracle only, "
         f"{len(both & oracle - tools)} with the tools only, {len(both & oracle & tools)} with neither"
     )
 

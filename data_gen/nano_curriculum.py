@@ -38,8 +38,8 @@ TYPES: dict[str, tuple[str, ...]] = {
 """Of each family, what nano is asked."""
 SHARES = {"prices": 0.38, "objects": 0.38, "sets": 0.24}
 """Of a pool."""
-STAGES = ((0.2, 4), (0.5, 6), (1.0, 8))
-"""Until which share of the training: most items of a scene. Copying is learned on few items first."""
+STAGES = ((0.2, 4, 3), (0.5, 6, 4), (1.0, 8, 5))
+"""Until which share of the training: most items of a scene, most pictures of a set. Copying is learned on few items first."""
 PIXEL_SHARE = 0.1
 """Of the traces about prices; seeing is in all of them, since each begins with what the pixels show."""
 QUESTIONS = {"prices": 4, "objects": 6, "sets": 6}
@@ -50,8 +50,6 @@ TOOLS = ("OCR", "LocalizeObjects", "GetObjects", "EstimateObjectDepth", "Crop", 
 """That nano is offered."""
 LONGEST = 7
 """Steps of a trace that is trained on."""
-MOST_PICTURES = (3, 4, 5)
-"""Of a set, in each of the `STAGES`."""
 
 
 def suits(trace: Trace) -> bool:
@@ -85,7 +83,7 @@ class Curriculum:
     def pool(self, number: int, *, pools: int, seed: int = SEED) -> list[Trace]:
         """Pool number n of `pools` in all: `SHARES` of the families, harder with time."""
         share = number / max(1, pools)
-        stage = next(index for index, (until, *_) in enumerate(STAGES) if share < until or index == len(STAGES) - 1)
+        items, pictures = next((stage[1:] for stage in STAGES if share < stage[0]), STAGES[-1][1:])
         traces: list[Trace] = []
         for which, (count, family, types) in enumerate(self._parts()):
             questions = DIRECT_QUESTIONS if self.direct else QUESTIONS[family]
@@ -94,7 +92,7 @@ class Curriculum:
                 seed=2 * len(SHARES) * seed + which,
                 types=types,
                 min_items=2,
-                max_items=MOST_PICTURES[stage] if family == "sets" else STAGES[stage][1],
+                max_items=pictures if family == "sets" else items,
                 plain=True,
                 direct=self.direct,
                 questions_per_scene=1 if types == PIXEL_TYPES else questions,  # pixels alone need many pictures

@@ -43,7 +43,8 @@ class Recipe:
         types: Question types; None for all of the family.
         direct: One Terminate step with the annotated answer instead of the steps with tools.
         questions_per_scene: At most so many, of different types.
-        plain: Answer each type in one way and one wording, behind its name; a small model learns that sooner. Questions vary.
+        plain: Answer each type in one way and one wording, behind its name; a small model learns that sooner. Questions vary. Of
+            types that are worded alike choose one by `types`: the name tells an unanswerable question from one that is not.
         multiple_choice: Share of questions that come with options.
         tasks_only: Tasks for evaluation in place of traces, never filtered.
         scenes: A folder of annotated images (`taco-data annotate`) in place of drawn scenes.

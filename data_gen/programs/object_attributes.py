@@ -26,7 +26,7 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import a, counted, is_mass, joined, listed, plural, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Eyes, locate, look_at, look_for, say, with_a_list
+from taco.data_gen.programs.object_steps import Eyes, Found, Region, locate, look_at, look_for, say, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, evenly, terminate
 from taco.data_gen.scenes.object_names import ATTRIBUTE_KINDS, OBJECT_COLOURS
 from taco.data_gen.scenes.scene import ObjectScene, area
@@ -196,18 +196,22 @@ def _detect(asked: Parameters, rng: random.Random) -> Program:
     described = f"{asked['attribute']} {asked['name']}"
     found = yield from locate(rng, [described], say(rng, _DETECT, attribute=asked["attribute"], described=f"the {described}"))
     if found.regions:
-        yield from terminate(f"There is a box for {described}, so it is.", "yes")
+        yield from terminate(f"There is a box for the {described}, so it is.", "yes")
     else:
         yield from terminate(f"No {described} was found.", "no")
 
 
 def _find_only(rng: random.Random, described: Mapping[str, str], thought: str, ends: Sequence[str]) -> Program:
-    """Looks for each description; the answer stands behind the one that is found. Raises GaveUp where that is not one."""
+    """Looks for each description; the answer stands behind the one that is found."""
     found = yield from locate(rng, list(described), thought)
+    region = _only(found)
+    yield from terminate(found.note + say(rng, ends, region.label), described[region.name])
+
+
+def _only(found: Found) -> Region:
     if len(found.regions) != 1:
         raise GaveUp("not just one was found")
-    region = found.regions[0]
-    yield from terminate(say(rng, ends, region.label), described[region.name])
+    return found.regions[0]
 
 
 def _detect_which(asked: Parameters, rng: random.Random) -> Program:
@@ -233,9 +237,7 @@ def _detect_object(asked: Parameters, rng: random.Random) -> Program:
         found = yield from locate(rng, [f"{attribute} {name}" for name in names], thought)
     else:
         found = yield from look_for(rng, None, attribute)
-    if len(found.regions) != 1:
-        raise GaveUp("not just one was found")
-    region = found.regions[0]
+    region = _only(found)
     yield from terminate(
         f"{found.note}Only the {region.label} was found, at {list(region.box)}.", region.name.removeprefix(f"{attribute} ")
     )

@@ -281,7 +281,7 @@ def _calculate(asked: Parameters, rng: random.Random, *, operator: str, at_once:
         so_far = f"{one.note}I count {counted(one.count(first), first)}. "
         other = yield from locate(rng, [second], so_far + say(rng, _TO_COUNT, items=plural(second)))
         counts, note = [one.count(first), other.count(second)], other.note
-    told = f"{note}There are {counted(counts[0], first)} and {counted(counts[1], second)}."
+    told = f"{note}I count {counted(counts[0], first)} and {counted(counts[1], second)}."
     end = say(
         rng,
         (" I calculate the {what}.", " Now the {what}.", " What is the {what}?"),

@@ -147,8 +147,8 @@ def _regions(asked: Parameters, rng: random.Random) -> Steps[tuple[list[Region],
     names = asked["names"]
     found = yield from look_for(rng, names)
     regions = list(found.regions) if names is None else [found.one(name) for name in names]
-    if not regions:
-        raise GaveUp("no object was found")
+    if len({region.name for region in regions}) < 2:
+        raise GaveUp("there are no two objects to compare")
     return regions, found.note
 
 
@@ -162,9 +162,9 @@ def _find_extreme(
         raise GaveUp("two are equally far")
     edge, axis, extreme = _EDGES[direction]
     what = f"centre's {axis}" if by_centre else edge
-    told = f"{note}The {what} of each: {joined([f'{label} {abs(place):.3g}' for label, place in places.items()])}."
+    edges = {label: float(f"{abs(place):.3g}") for label, place in places.items()}
+    told = f"{note}The {what} of each: {joined([f'{label} {edge}' for label, edge in edges.items()])}."
     if calculate:
-        edges = {label: abs(place) for label, place in places.items()}
         _, thought = yield from pick(rng, edges, told, largest=extreme == "largest")
         yield from terminate(thought, first.name)
         return

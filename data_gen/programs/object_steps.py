@@ -194,14 +194,9 @@ def _asked_by(label: str, names: Sequence[str]) -> str:
 _WHICH = ("{told} Which is the {size}?", "{told} I let the calculator find the {size}.", "{told} I need the {size} of these.")
 
 
-def calculate_extreme(rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool) -> Steps[float]:
-    """The largest value, or the smallest; a call of Calculate, behind what is `told` of the values."""
-    function, size = ("max", "largest") if largest else ("min", "smallest")
-    expression = f"{function}({', '.join(f'{value:g}' for value in values.values())})"
-    return float((yield from call(say(rng, _WHICH, told=told, size=size), "Calculate", expression=expression))["result"])
-
-
-def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool) -> Steps[tuple[str, str]]:
+def pick(
+    rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool, article: str = "the "
+) -> Steps[tuple[str, str]]:
     """The label of the largest value, or the smallest, and a sentence that says so; a call of Calculate. The first of equal ones.
 
     Args:
@@ -209,13 +204,16 @@ def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest:
         values: By label, as they are written in `told`.
         told: What is known of them, a sentence.
         largest: Else the smallest.
+        article: Before a label.
     """
-    result = yield from calculate_extreme(rng, values, told, largest=largest)
+    function, size = ("max", "largest") if largest else ("min", "smallest")
+    expression = f"{function}({', '.join(map(str, values.values()))})"
+    result = (yield from call(say(rng, _WHICH, told=told, size=size), "Calculate", expression=expression))["result"]
     found = next((label for label, value in values.items() if value == result), None)
     if found is None:
         raise GaveUp("the calculator gave none of them")
-    ways = ("{value:g} is that of the {label}.", "The {size} is {value:g}, that of the {label}.", "That is the {label}.")
-    return found, say(rng, ways, value=result, label=found, size="largest" if largest else "smallest")
+    ways = ("{value} is that of {noun}.", "The {size} is {value}, that of {noun}.", "That is {noun}.")
+    return found, say(rng, ways, value=values[found], noun=f"{article}{found}", size=size)
 
 
 # ---------------------------------------------------------------------- depth

@@ -18,12 +18,9 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from taco.tools.action import Action, Observation
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsLenAndGetItem
 
 Program = Generator[tuple[str, list[Action]], list[Observation], None]
 """Yields (thought, actions), is sent their observations, ends with Terminate."""
@@ -72,7 +69,7 @@ class QuestionType:
     Attributes:
         weight: Its share among the questions that a scene allows.
         choose: Parameters and answer from the annotation; None where a scene does not allow the question (a tie ...).
-        plans: The ways to the answer through tools; none where only the pixels answer.
+        plans: The ways to the answer through tools, the first that of plain traces; none where only the pixels answer.
         phrasings: A grammar, see `phrase`.
         doubtful: Whether it has no answer, or is worded like one that has none. So that nothing tells them apart, `HINT` stands
             behind half of the questions of both, and `CANNOT_TELL` is an option of both.
@@ -119,7 +116,10 @@ class Question:
         return behind(self.sighting, plan(self.parameters, rng))
 
     def plainly(self) -> Program:
-        """The steps of its first plan in the first wordings, behind the name of its type: later steps need not tell it anew."""
+        """The steps of its first plan in the first wordings, behind the name of its type: later steps need not tell it anew.
+
+        Where types are worded alike (`doubtful` ones), the name tells what the question does not.
+        """
         return behind(f"Asked: {self.type.replace('_', ' ')}.", self.program(First()))
 
     def direct(self) -> Program:
@@ -176,10 +176,10 @@ def weighted_order(rng: random.Random, weights: Mapping[_T, float]) -> list[_T]:
 
 
 class First(random.Random):
-    """Takes the first of all there is to choose: of plans the simplest, of sentences one and the same."""
+    """Takes the first of all there is to choose: of plans, and of sentences."""
 
-    def choice(self, seq: "SupportsLenAndGetItem[_T]") -> _T:
-        return seq[0]
+    def random(self) -> float:
+        return 0.0  # what choice, choices and randint are made of
 
 
 def evenly(rng: random.Random, found: Iterable[_T], answer: Callable[[_T], int]) -> _T:

@@ -135,7 +135,7 @@ def _search(asked: Parameters, rng: random.Random, *, without: bool, early: bool
     found, told = yield from survey(rng, images, [name, other], first, tell, lambda own: early and is_it(own))
     answer = the_one([one for one, own in found.items() if is_it(own)])
     clause = f"in {{image}} is the {asked['item']} {'not ' if without else ''}to the {side} of the {asked['other']}"
-    yield from terminate(told + conclude(rng, answer, list(found)[-1], clause), answer)
+    yield from terminate(told + conclude(rng, answer, list(found), images, clause), answer)
 
 
 def _compare_sides(asked: Parameters, rng: random.Random) -> Program:

@@ -5,13 +5,13 @@ Run: `make_question(rng, "image_with_most", TYPES["image_with_most"], annotation
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
 from taco.data_gen.programs.object_counting import ONE_LEFT_OUT
 from taco.data_gen.programs.object_nouns import plural, singular
-from taco.data_gen.programs.object_steps import Found, calculate_extreme, say
+from taco.data_gen.programs.object_steps import Found, Steps, pick, say
 from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.programs.set_facts import described_tallies, image, images_of, naming, others, said, tallies
 from taco.data_gen.programs.set_phrasings import PHRASINGS
@@ -121,11 +121,27 @@ _TO_COUNT = (
 )
 
 
+def _counted(
+    asked: Parameters, rng: random.Random, ways: Sequence[str], tally: Callable[[dict[str, int]], str] | None = None
+) -> Steps[tuple[dict[str, int], str]]:
+    """How many each picture shows, and what the last observation says; a tally stands behind what each says."""
+    images, name, numbers = asked["images"], asked["name"], dict[str, int]()
+
+    def tell(picture: str, found: Found) -> str:
+        numbers[picture] = found.count(name)
+        told = tell_counts(rng, picture, found, [name])
+        return f"{told}So far: {tally(numbers)}. " if tally else told
+
+    _, told = yield from survey(rng, images, [name], say(rng, ways, items=plural(name), image=images[0]), tell)
+    return numbers, told
+
+
+def _summed(numbers: Mapping[str, int]) -> str:
+    return " + ".join(map(str, numbers.values()))
+
+
 def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
-    images, name = asked["images"], asked["name"]
-    first = say(rng, _TO_COMPARE, items=plural(name), image=images[0])
-    found, told = yield from survey(rng, images, [name], first)
-    numbers = {one: own.count(name) for one, own in found.items()}
+    numbers, told = yield from _counted(asked, rng, _TO_COMPARE)
     answer = extreme(numbers, sign)
     ways = (
         "The numbers are {all}, so {image} has the {most}.",
@@ -137,18 +153,10 @@ def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
 
 
 def _compare_by_calculator(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
-    """Every thought repeats what was counted so far."""
-    images, name, numbers = asked["images"], asked["name"], dict[str, float]()
-
-    def tell(picture: str, found: Found) -> str:
-        numbers[picture] = found.count(name)
-        return tell_counts(rng, picture, found, [name]) + f"So far: {by_image(numbers)}. "
-
-    _, told = yield from survey(rng, images, [name], say(rng, _TO_COMPARE, items=plural(name), image=images[0]), tell)
-    answer = extreme(numbers, sign)
-    number = f"{numbers[answer]:g}"
-    yield from calculate_extreme(rng, numbers, told.rstrip(), largest=sign > 0)
-    yield from terminate(say(rng, ("{n} is that of {image}.", "{image} has {n}."), n=number, image=answer), answer)
+    numbers, told = yield from _counted(asked, rng, _TO_COMPARE, by_image)
+    extreme(numbers, sign)  # gives up where two are equal
+    answer, thought = yield from pick(rng, numbers, told.rstrip(), largest=sign > 0, article="")
+    yield from terminate(thought, answer)
 
 
 def _count(asked: Parameters, rng: random.Random) -> Program:
@@ -189,34 +197,17 @@ def _count_by_looks(asked: Parameters, rng: random.Random) -> Program:
     yield from terminate(told + end, str(number))
 
 
-def _add(asked: Parameters, rng: random.Random) -> Program:
-    images, name = asked["images"], asked["name"]
-    first = say(rng, _TO_ADD, items=plural(name), image=images[0])
-    found, told = yield from survey(rng, images, [name], first)
-    yield from _calculated(rng, told, [own.count(name) for own in found.values()], "+")
-
-
-def _add_up(asked: Parameters, rng: random.Random) -> Program:
-    """Every thought repeats the sum so far, as it will be calculated."""
-    images, name, numbers = asked["images"], asked["name"], list[int]()
-
-    def tell(picture: str, found: Found) -> str:
-        numbers.append(found.count(name))
-        return tell_counts(rng, picture, found, [name]) + f"So far: {' + '.join(map(str, numbers))}. "
-
-    _, told = yield from survey(rng, images, [name], say(rng, _TO_ADD, items=plural(name), image=images[0]), tell)
-    yield from _calculated(rng, told, numbers, "+")
+def _add(asked: Parameters, rng: random.Random, *, tally: bool) -> Program:
+    numbers, told = yield from _counted(asked, rng, _TO_ADD, _summed if tally else None)
+    yield from _calculated(rng, told, _summed(numbers), "sum")
 
 
 def _add_by_head(asked: Parameters, rng: random.Random) -> Program:
     """Few and small numbers need no calculator."""
-    images, name = asked["images"], asked["name"]
-    found, told = yield from survey(rng, images, [name], say(rng, _TO_ADD, items=plural(name), image=images[0]))
-    numbers = [own.count(name) for own in found.values()]
-    sums = " + ".join(map(str, numbers))
-    yield from terminate(
-        told + say(rng, ("{sums} = {n}.", "Together: {sums} = {n}."), sums=sums, n=sum(numbers)), str(sum(numbers))
-    )
+    numbers, told = yield from _counted(asked, rng, _TO_ADD)
+    total = sum(numbers.values())
+    end = say(rng, ("{sums} = {n}.", "Together: {sums} = {n}."), sums=_summed(numbers), n=total)
+    yield from terminate(told + end, str(total))
 
 
 def _subtract(asked: Parameters, rng: random.Random, *, calculate: bool) -> Program:
@@ -226,17 +217,16 @@ def _subtract(asked: Parameters, rng: random.Random, *, calculate: bool) -> Prog
     found, told = yield from survey(rng, pictures, [name], first)
     numbers = [own.count(name) for own in found.values()]
     if calculate:
-        yield from _calculated(rng, told, numbers, "-")
+        yield from _calculated(rng, told, " - ".join(map(str, numbers)), "difference")
         return
     difference = numbers[0] - numbers[1]
     ways = ("The difference is {one} - {other} = {n}.", "{one} - {other} = {n}.", "That is {one} - {other} = {n} more.")
     yield from terminate(told + say(rng, ways, one=numbers[0], other=numbers[1], n=difference), str(difference))
 
 
-def _calculated(rng: random.Random, told: str, numbers: Sequence[int], operator: str) -> Program:
+def _calculated(rng: random.Random, told: str, expression: str, what: str) -> Program:
     ways = ("Now I calculate the {what}.", "I let the calculator give the {what}.", "What is the {what}?")
-    thought = told + say(rng, ways, what="sum" if operator == "+" else "difference")
-    result = yield from call(thought, "Calculate", expression=f" {operator} ".join(map(str, numbers)))
+    result = yield from call(told + say(rng, ways, what=what), "Calculate", expression=expression)
     answer = json.dumps(result["result"])
     yield from terminate(say(rng, ("The result is {n}.", "It is {n}.", "That gives {n}."), n=answer), answer)
 
@@ -254,7 +244,7 @@ TYPES: dict[str, QuestionType] = {
     **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), *_comparisons(-1)),
     **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count, _count_if_named),
     **_type(0.8, "count_attributed_in_image", partial(_in_one, with_attribute=True), _count, _count_by_looks),
-    **_type(0.8, "total_over_images", _total, _add_up, _add, _add_by_head),
+    **_type(0.8, "total_over_images", _total, partial(_add, tally=True), partial(_add, tally=False), _add_by_head),
     **_type(0.8, "how_many_more_in_image", _how_many_more, *(partial(_subtract, calculate=c) for c in (True, False))),
 }
 """Every type; with `set_phrasings` and `sets` all there is to one."""

@@ -177,7 +177,7 @@ def _search(asked: Parameters, rng: random.Random, *, named: bool, without: bool
     """In all pictures, or `early`, until the one is found."""
     has, told = yield from _which_have(asked, rng, named=named, until=not without if early else None)
     answer = the_one([one for one, there in has.items() if there != without])
-    yield from terminate(told + conclude(rng, answer, list(has)[-1], _clause(asked, without)), answer)
+    yield from terminate(told + conclude(rng, answer, list(has), asked["images"], _clause(asked, without)), answer)
 
 
 def _clause(asked: Parameters, without: bool) -> str:
@@ -203,7 +203,7 @@ def _search_by_looks(asked: Parameters, rng: random.Random, *, without: bool) ->
     )
     _, told = yield from survey(rng, images, [base], say(rng, ways, items=plural(base), kind=kind, image=images[0]), tell)
     answer = the_one([one for one, seen in looks.items() if (asked["value"] in seen.values()) != without])
-    yield from terminate(told + conclude(rng, answer, images[-1], _clause(asked, without)), answer)
+    yield from terminate(told + conclude(rng, answer, list(looks), images, _clause(asked, without)), answer)
 
 
 def _check_any(asked: Parameters, rng: random.Random, *, named: bool) -> Program:

@@ -113,9 +113,9 @@ def _see_shape(asked: Parameters, rng: random.Random) -> Program:
 
 def _see_colour(asked: Parameters, rng: random.Random) -> Program:
     ways = (
+        "One look at {image} is enough: the {item} is {seen}.",
         "The {item} in {image} is plain to see, so I need no tool.",
         "I can see the {item} in {image} well.",
-        "One look at {image} is enough: the {item} is {seen}.",
     )
     thought = pointed((asked["image"], asked["picture"]))
     thought += say(rng, ways, item=asked["item"], image=asked["picture"], seen=asked["seen"])

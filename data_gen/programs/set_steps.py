@@ -148,18 +148,20 @@ def the_one(images: Sequence[str]) -> str:
     return images[0]
 
 
-def conclude(rng: random.Random, answer: str, last: str, clause: str) -> str:
-    """``So it is image-1.``; where another picture was seen last, with the reason: ``So only image-1 has a mug.``
+def conclude(rng: random.Random, answer: str, seen: Sequence[str], images: Sequence[str], clause: str) -> str:
+    """``So it is image-1.``; ``So only image-1 has a mug.`` where all were seen, another of them last.
 
     Args:
         rng: The chance for the words.
         answer: The picture.
-        last: The one that was seen last.
+        seen: Those that were looked at, in this order.
+        images: All of them.
         clause: What is true of the answer alone, with ``{image}``.
     """
     ways = ("So only {clause}.", "Of all, only {clause}.", "It follows that only {clause}.")
     short = ("So it is {image}.", "That is {image}.", "Hence {image}.", "The answer is {image}.")
-    return say(rng, ways + short if answer == last else ways, image=answer, clause=clause.format(image=answer))
+    fitting = short if len(seen) < len(images) else ways + short if answer == seen[-1] else ways
+    return say(rng, fitting, image=answer, clause=clause.format(image=answer))
 
 
 def side_in(found: Found, name: str, other: str) -> str:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from taco.data_gen import pipeline
-from taco.data_gen.families import Split
+from taco.data_gen.families import FAMILIES, Split
 from taco.data_gen.observations import Simulated
 from taco.data_gen.ocr_errors import OcrErrors
 from taco.data_gen.pipeline import Recipe, Rejected, candidates, stream_traces
@@ -65,10 +66,61 @@ def test_plain_traces_answer_the_same_questions_in_one_way_each() -> None:
     named = "Asked: closer object. I need"
     assert ways <= {f"{named}: EstimateObjectDepth", f"{named} to know which objects there are.: GetObjects"}
     assert len({question.split(":")[0] for question in questions}) > 8
-    others, varied = first_steps(plain=False)
-    assert set(questions[:3]) & set(others)
+    _, varied = first_steps(plain=False)
     assert len(varied) > 4
     assert not any("Asked" in way for way in varied)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_traces_are_the_same_each_time_and_ask_what_others_do(family: str) -> None:
+    def made(plain: bool) -> pipeline.Candidates:
+        return candidates(Recipe(family=family, seed=9, questions_per_scene=60, plain=plain), 2, Simulated())
+
+    once, again, varied = made(True), made(True), made(False)
+    assert [trace.to_json() for trace in once.traces] == [trace.to_json() for trace in again.traces]
+    assert once.tasks == varied.tasks
+    assert once.traces
+    assert all(trace.steps[0].thought.startswith("Asked: ") for trace in once.traces)
+
+
+def plain_traces(family: str, *types: str) -> list[Trace]:
+    return list(itertools.islice(stream_traces(Recipe(family=family, seed=31, types=types, plain=True)), 12))
+
+
+def test_only_is_said_of_an_image_where_all_were_seen() -> None:
+    early, late = 0, 0
+    for trace in plain_traces("sets", "image_with_object", "image_without_object"):
+        seen = {action.arguments["image"] for step in trace.steps[:-1] for action in step.actions}
+        if len(seen) < len(trace.task.images):
+            early += 1
+            assert "only" not in trace.steps[-1].thought.lower()
+        else:
+            late += 1
+    assert early > 2
+    assert late > 2
+
+
+@pytest.mark.parametrize("name", ["image_with_most", "total_over_images"])
+def test_every_thought_between_repeats_what_was_counted_so_far(name: str) -> None:
+    for trace in plain_traces("sets", name):
+        counted: list[str] = []
+        for step in trace.steps[1:-1]:
+            number, told = re.findall(r"there (?:is|are) (no|\d+) .*So far: (.+?)\. ", step.thought)[0]
+            counted.append(number.replace("no", "0"))
+            assert re.sub(r"image-\d: ", "", told) == (" + " if name == "total_over_images" else ", ").join(counted)
+        assert len(counted) == len(trace.task.images)
+        expression = trace.steps[-2].actions[0].arguments["expression"]
+        assert expression == (" + ".join(counted) if name == "total_over_images" else f"max({', '.join(counted)})")
+
+
+def test_numbers_are_calculated_with_as_they_were_observed() -> None:
+    for trace in plain_traces("objects", "closer_object", "farther_object"):
+        observed = [step.observations[0].content or {} for step in trace.steps]
+        depths = [str(content["depth"]) for content in observed if "depth" in content]
+        assert len(depths) > 1
+        expression = trace.steps[-2].actions[0].arguments["expression"]
+        assert expression[4:-1].split(", ") == depths
+        assert str(observed[-2]["result"]) in trace.steps[-1].thought
 
 
 def test_simulated_observations_are_marked() -> None:
