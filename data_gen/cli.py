@@ -78,6 +78,7 @@ def generate(
     split: SplitOption = SplitName.train,
     workers: Annotated[int, typer.Option(min=1, help="Processes; they do not change what is made.")] = 1,
     direct: Annotated[bool, typer.Option("--direct", help="One Terminate step with the right answer, no tools.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="One way and one wording for each type, for small models.")] = False,
     types: Annotated[Optional[str], typer.Option(help="Question types, separated by commas; all by default.")] = None,
     tasks_only: Annotated[
         bool, typer.Option("--tasks-only", help="Tasks for evaluation, unfiltered, with the scenes' annotations.")
@@ -104,6 +105,7 @@ def generate(
             max_items=max_items,
             types=tuple(name.strip() for name in types.split(",")) if types else None,
             direct=direct,
+            plain=plain,
             questions_per_scene=questions_per_scene,
             multiple_choice=multiple_choice,
             scenes=str(scenes or ""),

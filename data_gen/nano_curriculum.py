@@ -93,7 +93,7 @@ class Curriculum:
                 types=types,
                 min_items=2,
                 max_items=pictures if family == "sets" else items,
-                plain=True,
+                plain=not self.direct,
                 direct=self.direct,
                 questions_per_scene=1 if types == PIXEL_TYPES else questions,  # pixels alone need many pictures
             )
@@ -112,7 +112,8 @@ class Curriculum:
     def _of_each(self, count: int, split: Split, seed: int) -> list[Trace]:
         found: list[Trace] = []
         for family in self.families:
-            recipe = Recipe(family=family, split=split, seed=seed, types=TYPES[family], direct=self.direct, plain=True)
+            plain = not self.direct
+            recipe = Recipe(family=family, split=split, seed=seed, types=TYPES[family], direct=self.direct, plain=plain)
             found += itertools.islice(self._suiting(recipe), count)
         return found
 

@@ -50,7 +50,7 @@ class Recipe:
         scenes: A folder of annotated images (`taco-data annotate`) in place of drawn scenes.
 
     Raises:
-        ValueError: If a number is out of range, or a family or type is unknown.
+        ValueError: If a number is out of range, a family or type is unknown, or both `plain` and `direct` are asked for.
     """
 
     family: str = "prices"
@@ -76,6 +76,8 @@ class Recipe:
             raise ValueError(f"{wanted}; got {self.items[0]} and {self.items[1]}.")
         if self.questions_per_scene < 1:
             raise ValueError(f"questions_per_scene is at least 1; got {self.questions_per_scene}.")
+        if self.plain and self.direct:
+            raise ValueError("plain is about steps with tools, and direct traces have none; choose one of them.")
         if not 0 <= self.multiple_choice <= 1:
             raise ValueError(f"multiple_choice is a share between 0 and 1; got {self.multiple_choice}.")
         if self.scenes and self.kind.pick is None:

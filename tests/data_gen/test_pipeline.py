@@ -83,6 +83,11 @@ def test_plain_traces_are_the_same_each_time_and_ask_what_others_do(family: str)
     assert all(trace.steps[0].thought.startswith("Asked: ") for trace in once.traces)
 
 
+def test_direct_traces_are_not_plain() -> None:
+    with pytest.raises(ValueError, match="choose one of them"):
+        Recipe(direct=True, plain=True)
+
+
 def plain_traces(family: str, *types: str) -> list[Trace]:
     return list(itertools.islice(stream_traces(Recipe(family=family, seed=31, types=types, plain=True)), 12))
 
