@@ -48,7 +48,7 @@ DIRECT_QUESTIONS = 9
 """The same without tools: traces are short, and a step has more of them."""
 TOOLS = ("OCR", "LocalizeObjects", "GetObjects", "EstimateObjectDepth", "Crop", "ZoomIn", "Calculate", "Terminate")
 """That nano is offered."""
-LONGEST = 7
+LONGEST = 8
 """Steps of a trace that is trained on."""
 
 

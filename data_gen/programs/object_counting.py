@@ -358,7 +358,7 @@ def _count_type(weight: float, name: str, choose: Callable[..., Asked | None], *
 
 
 def _sums(operator: str) -> tuple[Plan, ...]:
-    return tuple(partial(_calculate, operator=operator, at_once=at_once) for at_once in (True, False))
+    return tuple(partial(_calculate, operator=operator, at_once=at_once) for at_once in (False, True))
 
 
 TYPES: dict[str, QuestionType] = {

@@ -12,7 +12,17 @@ from taco.data_gen.programs.object_facts import TRIES, Mention, by_depth, is_nea
 from taco.data_gen.programs.object_nouns import listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
 from taco.data_gen.programs.object_positions import MANY, compared
-from taco.data_gen.programs.object_steps import Steps, depths_by_box, depths_by_name, pick, require_apart, say, told_depths
+from taco.data_gen.programs.object_steps import (
+    Steps,
+    depths_by_box,
+    depths_by_name,
+    depths_in_turn,
+    pick,
+    require_apart,
+    say,
+    so_far,
+    told_depths,
+)
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Plan, Program, QuestionType, terminate
 from taco.data_gen.scenes.scene import ObjectScene
 
@@ -146,8 +156,8 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
 
 def _by_calculator(asked: Parameters, rng: random.Random, *, farthest: bool = False) -> Program:
     """The smallest depth by the calculator, or the largest: which of all, or whether it is the one that is asked about."""
-    depths = yield from _measured(asked, rng, depths_by_name)
-    first, told = yield from pick(rng, depths, f"The depths are {told_depths(depths)}.", largest=farthest)
+    depths = yield from _measured(asked, rng, depths_in_turn)
+    first, told = yield from pick(rng, depths, so_far(depths), largest=farthest)
     if "closer" in asked:
         answer = "yes" if (first == next(iter(depths))) == asked["closer"] else "no"
         yield from terminate(f"{told} Smaller is closer, so the {first} is closer.", answer)

@@ -5,6 +5,7 @@ Run: `make_question(rng, "leftmost_object", TYPES["leftmost_object"], scene)`.
 
 import json
 import random
+from collections.abc import Collection
 from functools import partial
 from operator import itemgetter
 
@@ -24,7 +25,7 @@ from taco.data_gen.programs.object_facts import (
 )
 from taco.data_gen.programs.object_nouns import joined, listed, singular
 from taco.data_gen.programs.object_phrasings import PHRASINGS
-from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, pick, say, with_a_list
+from taco.data_gen.programs.object_steps import Region, Steps, locate, look_for, name_objects, pick, say, so_far, with_a_list
 from taco.data_gen.programs.question import Asked, GaveUp, Parameters, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.scenes.scene import ObjectScene, SceneObject, area
 
@@ -147,14 +148,36 @@ def _regions(asked: Parameters, rng: random.Random) -> Steps[tuple[list[Region],
     names = asked["names"]
     found = yield from look_for(rng, names)
     regions = list(found.regions) if names is None else [found.one(name) for name in names]
-    if len({region.name for region in regions}) < 2:
-        raise GaveUp("there are no two objects to compare")
+    _require_two([region.name for region in regions])
     return regions, found.note
 
 
-def _find_extreme(
-    asked: Parameters, rng: random.Random, *, direction: str, by_centre: bool = False, calculate: bool = False
-) -> Program:
+def _require_two(names: Collection[str]) -> None:
+    if len(set(names)) < 2:
+        raise GaveUp("there are no two objects to compare")
+
+
+def _edges_in_turn(asked: Parameters, rng: random.Random, *, direction: str) -> Program:
+    """One object after the other; the calculator compares."""
+    names = asked["names"] if asked["names"] is not None else (yield from name_objects(rng))
+    edge, _, extreme = _EDGES[direction]
+    edges: dict[str, float] = {}
+    kinds: dict[str, str] = {}
+    seen = ""
+    for name in names:
+        found = yield from locate(rng, [name], seen=seen)
+        for region in [found.one(name)] if asked["names"] is not None else found.regions:
+            edges[region.label], kinds[region.label] = abs(facing(region.box, direction)[0]), name
+        told = [f"The {edge} of {region} is {edges[region.label]}." for region in found.regions]
+        seen = " ".join([found.note.strip(), *told, so_far(edges)]).strip()
+    _require_two(kinds.values())
+    label, thought = yield from pick(rng, edges, seen, largest=extreme == "largest")
+    if any(edges[other] == edges[label] and kinds[other] != kinds[label] for other in edges):
+        raise GaveUp("two are equally far")
+    yield from terminate(thought, kinds[label])
+
+
+def _find_extreme(asked: Parameters, rng: random.Random, *, direction: str, by_centre: bool = False) -> Program:
     regions, note = yield from _regions(asked, rng)
     places = {region.label: facing(region.box, direction)[by_centre] for region in regions}
     first = max(regions, key=lambda region: places[region.label])
@@ -162,12 +185,7 @@ def _find_extreme(
         raise GaveUp("two are equally far")
     edge, axis, extreme = _EDGES[direction]
     what = f"centre's {axis}" if by_centre else edge
-    edges = {label: float(f"{abs(place):.3g}") for label, place in places.items()}
-    told = f"{note}The {what} of each: {joined([f'{label} {edge}' for label, edge in edges.items()])}."
-    if calculate:
-        _, thought = yield from pick(rng, edges, told, largest=extreme == "largest")
-        yield from terminate(thought, first.name)
-        return
+    told = f"{note}The {what} of each: {joined([f'{label} {abs(place):.3g}' for label, place in places.items()])}."
     end = say(
         rng,
         ("That of the {label} is the {extreme}.", "The {label} has the {extreme}.", "The {extreme} is that of the {label}."),
@@ -200,7 +218,21 @@ def _calculate(thought: str, expression: str) -> Steps[float]:
     return float((yield from call(thought, "Calculate", expression=expression))["result"])
 
 
-def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool, calculate: bool = False) -> Program:
+def _areas_in_turn(asked: Parameters, rng: random.Random, *, smallest: bool) -> Program:
+    """One object after the other; the calculator compares."""
+    areas: dict[str, float] = {}
+    for name in asked["names"]:
+        found = yield from locate(rng, [name], seen=so_far(areas))
+        areas[name] = yield from _calculate(
+            f"{found.note}I see {found.one(name)}. I calculate its area.", area_of(found.one(name))
+        )
+    first, thought = yield from pick(rng, areas, so_far(areas), largest=not smallest)
+    if list(areas.values()).count(areas[first]) > 1:
+        raise GaveUp("two areas are equal")
+    yield from terminate(thought, first)
+
+
+def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool) -> Program:
     regions, note = yield from _regions(asked, rng)
     seen = f"{note}The boxes: {joined([str(region) for region in regions])}. "
     areas: dict[str, float] = {}
@@ -215,12 +247,8 @@ def _compare_areas(asked: Parameters, rng: random.Random, *, smallest: bool, cal
     first = (min if smallest else max)(regions, key=lambda region: areas[region.label])
     if list(areas.values()).count(areas[first.label]) > 1:
         raise GaveUp("two areas are equal")
-    told = f"The areas: {joined([f'{label} {value}' for label, value in areas.items()])}."
-    if calculate:
-        _, thought = yield from pick(rng, areas, told, largest=not smallest)
-        yield from terminate(thought, first.name)
-    else:
-        yield from terminate(f"{told} The {first.label} has the {'smallest' if smallest else 'largest'}.", first.name)
+    told = joined([f"{label} {value}" for label, value in areas.items()])
+    yield from terminate(f"The areas: {told}. The {first.label} has the {'smallest' if smallest else 'largest'}.", first.name)
 
 
 def _subtract_areas(asked: Parameters, rng: random.Random, *, smallest: bool) -> Program:
@@ -261,13 +289,12 @@ def _work_out_share(asked: Parameters, rng: random.Random) -> Program:
 
 def _extreme_type(name: str, direction: str) -> QuestionType:
     edges = partial(_find_extreme, direction=direction)
-    plans = (partial(edges, calculate=True), edges, partial(edges, by_centre=True))
+    plans = (partial(_edges_in_turn, direction=direction), edges, partial(edges, by_centre=True))
     return QuestionType(1.0, partial(_extreme, direction=direction), plans, PHRASINGS[name])
 
 
 def _area_type(name: str, smallest: bool) -> QuestionType:
-    by_calculator = partial(_compare_areas, calculate=True)
-    plans = tuple(partial(plan, smallest=smallest) for plan in (by_calculator, _compare_areas, _subtract_areas))
+    plans = tuple(partial(plan, smallest=smallest) for plan in (_areas_in_turn, _compare_areas, _subtract_areas))
     return QuestionType(0.8, partial(_largest, smallest=smallest), plans, PHRASINGS[name])
 
 

@@ -135,9 +135,10 @@ _LOCATE_NAMED = (
 )
 
 
-def locate(rng: random.Random, names: Sequence[str], thought: str = "") -> Steps[Found]:
-    """Where objects are; a call of LocalizeObjects."""
+def locate(rng: random.Random, names: Sequence[str], thought: str = "", seen: str = "") -> Steps[Found]:
+    """Where objects are; a call of LocalizeObjects. `seen` opens the thought."""
     thought = thought or say(rng, _LOCATE, the=listed(names), is_are="is" if len(names) == 1 else "are")
+    thought = f"{seen} {thought}".strip()
     result = yield from call(thought, "LocalizeObjects", image=IMAGE, objects=list(names))
     return read_regions(result["regions"], names)
 
@@ -194,17 +195,19 @@ def _asked_by(label: str, names: Sequence[str]) -> str:
 _WHICH = ("{told} Which is the {size}?", "{told} I let the calculator find the {size}.", "{told} I need the {size} of these.")
 
 
-def pick(
-    rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool, article: str = "the "
-) -> Steps[tuple[str, str]]:
-    """The label of the largest value, or the smallest, and a sentence that says so; a call of Calculate. The first of equal ones.
+def so_far(values: Mapping[str, float]) -> str:
+    """``So far: 2.31 (mug), 4.02 (box).`` The number stands first, since to copy is to find what stands behind something."""
+    return f"So far: {', '.join(f'{value} ({label})' for label, value in values.items())}." if values else ""
+
+
+def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool) -> Steps[tuple[str, str]]:
+    """The label of the largest value, or the smallest, and a sentence that says so; a call of Calculate.
 
     Args:
         rng: The chance for the words.
-        values: By label, as they are written in `told`.
-        told: What is known of them, a sentence.
+        values: By label; of equal ones the first is taken.
+        told: What is known of them, see `so_far`.
         largest: Else the smallest.
-        article: Before a label.
     """
     function, size = ("max", "largest") if largest else ("min", "smallest")
     expression = f"{function}({', '.join(map(str, values.values()))})"
@@ -212,8 +215,8 @@ def pick(
     found = next((label for label, value in values.items() if value == result), None)
     if found is None:
         raise GaveUp("the calculator gave none of them")
-    ways = ("{value} is that of {noun}.", "The {size} is {value}, that of {noun}.", "That is {noun}.")
-    return found, say(rng, ways, value=values[found], noun=f"{article}{found}", size=size)
+    ways = ("The {size} is {value} ({label}).", "{value} ({label}) is the {size}.", "It is {value} ({label}).")
+    return found, say(rng, ways, value=values[found], label=found, size=size)
 
 
 # ---------------------------------------------------------------------- depth
@@ -264,6 +267,14 @@ def depths_by_name(rng: random.Random, names: Sequence[str] | None) -> Steps[dic
     for name in names if names is not None else (yield from name_objects(rng)):
         depths[name] = yield from object_depth(rng, name, seen)
         seen = f"The depth of the {name} is {depths[name]}."
+    return depths
+
+
+def depths_in_turn(rng: random.Random, names: Sequence[str] | None) -> Steps[dict[str, float]]:
+    """The same, and every thought repeats the depths so far."""
+    depths: dict[str, float] = {}
+    for name in names if names is not None else (yield from name_objects(rng)):
+        depths[name] = yield from object_depth(rng, name, so_far(depths))
     return depths
 
 

@@ -224,8 +224,8 @@ def _row(rows: Sequence[Row], name: str) -> Row:
 
 
 def _both(plan: Callable[..., Program], **settings: str) -> tuple[Plan, ...]:
-    """With a tally and without."""
-    return tuple(partial(plan, tally=tally, **settings) for tally in (True, False))
+    """Without a tally and with one."""
+    return tuple(partial(plan, tally=tally, **settings) for tally in (False, True))
 
 
 QUESTION_TYPES: dict[str, QuestionType] = {

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from taco.data_gen.programs.object_counting import ONE_LEFT_OUT
 from taco.data_gen.programs.object_nouns import plural, singular
-from taco.data_gen.programs.object_steps import Found, Steps, pick, say
+from taco.data_gen.programs.object_steps import Found, Steps, say
 from taco.data_gen.programs.question import Asked, Parameters, Plan, Program, QuestionType, call, evenly, terminate
 from taco.data_gen.programs.set_facts import described_tallies, image, images_of, naming, others, said, tallies
 from taco.data_gen.programs.set_phrasings import PHRASINGS
@@ -130,7 +130,7 @@ def _counted(
     def tell(picture: str, found: Found) -> str:
         numbers[picture] = found.count(name)
         told = tell_counts(rng, picture, found, [name])
-        return f"{told}So far: {tally(numbers)}. " if tally else told
+        return f"{told}{tally(numbers)} " if tally else told
 
     _, told = yield from survey(rng, images, [name], say(rng, ways, items=plural(name), image=images[0]), tell)
     return numbers, told
@@ -138,6 +138,17 @@ def _counted(
 
 def _summed(numbers: Mapping[str, int]) -> str:
     return " + ".join(map(str, numbers.values()))
+
+
+def _sum_so_far(numbers: Mapping[str, int]) -> str:
+    """``So far: 2 + 1 = 3.``: the sum before, and what the last picture adds."""
+    *before, last = numbers.values()
+    return f"So far: {sum(before)} + {last} = {sum(before) + last}." if before else f"So far: {last}."
+
+
+def _best_so_far(numbers: Mapping[str, int], sign: int) -> str:
+    best = max(numbers, key=lambda image: sign * numbers[image])
+    return f"{'Most' if sign > 0 else 'Fewest'} so far: {numbers[best]} ({best})."
 
 
 def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
@@ -152,11 +163,11 @@ def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
     yield from terminate(told + end, answer)
 
 
-def _compare_by_calculator(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
-    numbers, told = yield from _counted(asked, rng, _TO_COMPARE, by_image)
-    extreme(numbers, sign)  # gives up where two are equal
-    answer, thought = yield from pick(rng, numbers, told.rstrip(), largest=sign > 0, article="")
-    yield from terminate(thought, answer)
+def _compare_in_turn(asked: Parameters, rng: random.Random, *, sign: int) -> Program:
+    """Every thought says which picture has the most so far."""
+    numbers, told = yield from _counted(asked, rng, _TO_COMPARE, partial(_best_so_far, sign=sign))
+    answer = extreme(numbers, sign)
+    yield from terminate(told + say(rng, ("So it is {image}.", "That is {image}."), image=answer), answer)
 
 
 def _count(asked: Parameters, rng: random.Random) -> Program:
@@ -197,8 +208,15 @@ def _count_by_looks(asked: Parameters, rng: random.Random) -> Program:
     yield from terminate(told + end, str(number))
 
 
-def _add(asked: Parameters, rng: random.Random, *, tally: bool) -> Program:
-    numbers, told = yield from _counted(asked, rng, _TO_ADD, _summed if tally else None)
+def _add_in_turn(asked: Parameters, rng: random.Random) -> Program:
+    """Every thought says the sum so far."""
+    numbers, told = yield from _counted(asked, rng, _TO_ADD, _sum_so_far)
+    total = sum(numbers.values())
+    yield from terminate(told + say(rng, ("The sum is {n}.", "So there are {n} in all."), n=total), str(total))
+
+
+def _add(asked: Parameters, rng: random.Random) -> Program:
+    numbers, told = yield from _counted(asked, rng, _TO_ADD)
     yield from _calculated(rng, told, _summed(numbers), "sum")
 
 
@@ -236,7 +254,7 @@ def _type(weight: float, name: str, choose: Callable[..., Asked | None], *plans:
 
 
 def _comparisons(sign: int) -> tuple[Plan, ...]:
-    return tuple(partial(plan, sign=sign) for plan in (_compare_by_calculator, _compare))
+    return tuple(partial(plan, sign=sign) for plan in (_compare_in_turn, _compare))
 
 
 TYPES: dict[str, QuestionType] = {
@@ -244,7 +262,7 @@ TYPES: dict[str, QuestionType] = {
     **_type(0.8, "image_with_fewest", partial(_extreme, sign=-1), *_comparisons(-1)),
     **_type(1.0, "count_in_image", partial(_in_one, with_attribute=False), _count, _count_if_named),
     **_type(0.8, "count_attributed_in_image", partial(_in_one, with_attribute=True), _count, _count_by_looks),
-    **_type(0.8, "total_over_images", _total, partial(_add, tally=True), partial(_add, tally=False), _add_by_head),
+    **_type(0.8, "total_over_images", _total, _add_in_turn, _add, _add_by_head),
     **_type(0.8, "how_many_more_in_image", _how_many_more, *(partial(_subtract, calculate=c) for c in (True, False))),
 }
 """Every type; with `set_phrasings` and `sets` all there is to one."""

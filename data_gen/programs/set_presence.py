@@ -30,6 +30,7 @@ from taco.data_gen.programs.set_steps import (
     pointed,
     survey,
     survey_names,
+    tell_counts,
     tell_looks,
     tell_names,
     the_one,
@@ -227,6 +228,19 @@ def _count_images(asked: Parameters, rng: random.Random, *, named: bool) -> Prog
     yield from terminate(told + say(rng, ways, who=who, an_item=asked["an_item"], n=len(having), all=len(has)), str(len(having)))
 
 
+def _count_images_in_turn(asked: Parameters, rng: random.Random) -> Program:
+    """Every thought says how many pictures had it so far."""
+    name, images, number = asked["name"], asked["images"], 0
+
+    def tell(picture: str, found: Found) -> str:
+        nonlocal number
+        number += bool(found.regions)
+        return f"{tell_counts(rng, picture, found, [name])}Images so far: {number}. "
+
+    _, told = yield from survey(rng, images, [name], say(rng, _LOOK_FOR, an_item=asked["an_item"], image=images[0]), tell)
+    yield from terminate(told + say(rng, ("So it is {n}.", "That makes {n}."), n=number), str(number))
+
+
 _COMMON = (
     "To see what they share I list the objects of each image. First {image}.",
     "I need the names of the objects in every image; {image} first.",
@@ -312,7 +326,7 @@ TYPES: dict[str, QuestionType] = {
     **_type(1.0, "image_with_attributed_object", partial(_image_with_described, without=False), *_looks(False)),
     **_type(0.6, "image_without_attributed_object", partial(_image_with_described, without=True), *_looks(True)),
     **_type(0.7, "any_image_with_object", _any_image, *_both(_check_any)),
-    **_type(0.7, "number_of_images_with_object", _number_of_images, *_both(_count_images)),
+    **_type(0.7, "number_of_images_with_object", _number_of_images, _count_images_in_turn, *_both(_count_images)),
     **_type(0.8, "object_in_all_images", _in_all, _share, _share_by_boxes),
     **_type(0.8, "object_in_one_image", _only_in, *(partial(_only_there, boxes=boxes) for boxes in (True, False))),
 }

@@ -105,27 +105,50 @@ def test_only_is_said_of_an_image_where_all_were_seen() -> None:
     assert late > 2
 
 
-@pytest.mark.parametrize("name", ["image_with_most", "total_over_images"])
-def test_every_thought_between_repeats_what_was_counted_so_far(name: str) -> None:
+def told(counted: list[int]) -> dict[str, str]:
+    """What a thought says of the numbers in the images so far."""
+    best = counted.index(max(counted))
+    return {
+        "image_with_most": f"Most so far: {counted[best]} (image-{best}).",
+        "total_over_images": f"So far: {sum(counted[:-1])} + {counted[-1]} = {sum(counted)}."
+        if counted[1:]
+        else f"So far: {counted[0]}.",
+        "number_of_images_with_object": f"Images so far: {sum(map(bool, counted))}.",
+    }
+
+
+@pytest.mark.parametrize("name", ["image_with_most", "total_over_images", "number_of_images_with_object"])
+def test_every_thought_says_what_was_counted_so_far(name: str) -> None:
     for trace in plain_traces("sets", name):
-        counted: list[str] = []
-        for step in trace.steps[1:-1]:
-            number, told = re.findall(r"there (?:is|are) (no|\d+) .*So far: (.+?)\. ", step.thought)[0]
-            counted.append(number.replace("no", "0"))
-            assert re.sub(r"image-\d: ", "", told) == (" + " if name == "total_over_images" else ", ").join(counted)
+        counted: list[int] = []
+        for step in trace.steps[1:]:
+            [number] = re.findall(r"there (?:is|are) (no|\d+) ", step.thought)
+            counted.append(int(number.replace("no", "0")))
+            assert told(counted)[name] in step.thought
         assert len(counted) == len(trace.task.images)
-        expression = trace.steps[-2].actions[0].arguments["expression"]
-        assert expression == (" + ".join(counted) if name == "total_over_images" else f"max({', '.join(counted)})")
 
 
-def test_numbers_are_calculated_with_as_they_were_observed() -> None:
-    for trace in plain_traces("objects", "closer_object", "farther_object"):
-        observed = [step.observations[0].content or {} for step in trace.steps]
-        depths = [str(content["depth"]) for content in observed if "depth" in content]
-        assert len(depths) > 1
-        expression = trace.steps[-2].actions[0].arguments["expression"]
-        assert expression[4:-1].split(", ") == depths
-        assert str(observed[-2]["result"]) in trace.steps[-1].thought
+MEASURED = {
+    "closer_object": lambda content: [content["depth"]] if "depth" in content else [],
+    "farther_object": lambda content: [content["depth"]] if "depth" in content else [],
+    "leftmost_object": lambda content: [region["bbox"][0] for region in content.get("regions", [])],
+    "bottommost_object": lambda content: [region["bbox"][3] for region in content.get("regions", [])],
+    "largest_object": lambda content: [content["result"]] if "result" in content else [],
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_was_measured_is_told_with_its_object_and_compared_by_the_calculator(name: str) -> None:
+    for trace in plain_traces("objects", name):
+        last = trace.steps[-2]
+        expression = last.actions[0].arguments["expression"]
+        function, numbers = expression[:3], expression[4:-1].split(", ")
+        measured = [str(value) for step in trace.steps[:-2] for value in MEASURED[name](step.observations[0].content or {})]
+        assert len(numbers) > 1
+        assert set(numbers) <= set(measured)  # an object that was found twice counts once
+        assert re.findall(r"([\d.]+) \((.+?)\)", last.thought)[-1][0] == numbers[-1]
+        best = min(numbers, key=float) if function == "min" else max(numbers, key=float)
+        assert f" {best} ({trace.answer}" in trace.steps[-1].thought
 
 
 def test_simulated_observations_are_marked() -> None:
