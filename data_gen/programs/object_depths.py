@@ -16,7 +16,6 @@ from taco.data_gen.programs.object_steps import (
     Steps,
     depths_by_box,
     depths_by_name,
-    depths_in_turn,
     pick,
     require_apart,
     say,
@@ -156,7 +155,7 @@ def _plan(asked: Parameters, rng: random.Random, *, measure: Callable[..., Steps
 
 def _by_calculator(asked: Parameters, rng: random.Random, *, farthest: bool = False) -> Program:
     """The smallest depth by the calculator, or the largest: which of all, or whether it is the one that is asked about."""
-    depths = yield from _measured(asked, rng, depths_in_turn)
+    depths = yield from _measured(asked, rng, partial(depths_by_name, tally=True))
     first, told = yield from pick(rng, depths, so_far(depths), largest=farthest)
     if "closer" in asked:
         answer = "yes" if (first == next(iter(depths))) == asked["closer"] else "no"

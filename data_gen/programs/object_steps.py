@@ -260,21 +260,13 @@ def depths_by_box(rng: random.Random, names: Sequence[str] | None) -> Steps[dict
     return depths
 
 
-def depths_by_name(rng: random.Random, names: Sequence[str] | None) -> Steps[dict[str, float]]:
-    """The same by the object's names, without looking for boxes."""
+def depths_by_name(rng: random.Random, names: Sequence[str] | None, *, tally: bool = False) -> Steps[dict[str, float]]:
+    """The same by the object's names, without looking for boxes; with a tally every thought repeats the depths so far."""
     depths: dict[str, float] = {}
     seen = ""
     for name in names if names is not None else (yield from name_objects(rng)):
         depths[name] = yield from object_depth(rng, name, seen)
-        seen = f"The depth of the {name} is {depths[name]}."
-    return depths
-
-
-def depths_in_turn(rng: random.Random, names: Sequence[str] | None) -> Steps[dict[str, float]]:
-    """The same, and every thought repeats the depths so far."""
-    depths: dict[str, float] = {}
-    for name in names if names is not None else (yield from name_objects(rng)):
-        depths[name] = yield from object_depth(rng, name, so_far(depths))
+        seen = so_far(depths) if tally else f"The depth of the {name} is {depths[name]}."
     return depths
 
 
