@@ -19,7 +19,6 @@ from taco.data_gen.programs.question import (
     Asked,
     GaveUp,
     Parameters,
-    Plan,
     Program,
     Question,
     QuestionType,
@@ -179,30 +178,22 @@ def _work_out(
     yield from terminate(sentence.format(result), result)
 
 
-def _find_extreme(asked: Parameters, rng: random.Random, *, function: str, word: str, tally: bool) -> Program:
+def _find_extreme(asked: Parameters, rng: random.Random, *, function: str, word: str) -> Program:
     rows = yield from _read()
-    quoted = _tally(rows, ", ") if tally else _quote(rows)
-    found = yield from _calculate(quoted, f"{function}({', '.join(row.price for row in rows)})")
+    found = yield from _calculate(_quote(rows), f"{function}({', '.join(row.price for row in rows)})")
     row = next(row for row in rows if Decimal(row.price) == Decimal(found))
     yield from terminate(f"The {word} price is {row.price}: {row.name}.", row.name)
 
 
-def _total_of_all(asked: Parameters, rng: random.Random, *, tally: bool) -> Program:
+def _total_of_all(asked: Parameters, rng: random.Random) -> Program:
     rows = yield from _read()
-    quoted = _tally(rows, " + ") if tally else _quote(rows)
-    total = yield from _calculate(quoted, " + ".join(row.price for row in rows))
+    total = yield from _calculate(_quote(rows), " + ".join(row.price for row in rows))
     yield from terminate(f"The total is {total}.", total)
 
 
 def _quote(rows: Sequence[Row]) -> str:
     """A thought that repeats rows as they were read, line by line: grounded, and to a small model plain copying."""
     return "\n".join(["I see:", *(row.text for row in rows)])
-
-
-def _tally(rows: Sequence[Row], sign: str) -> str:
-    """The same with all prices so far behind each row, so that the last line holds what is calculated."""
-    prices = [row.price for row in rows]
-    return "\n".join(["I see:", *(f"{row.text}: {sign.join(prices[: last + 1])}" for last, row in enumerate(rows))])
 
 
 def _read() -> Generator[tuple[str, list[Action]], list[Observation], list[Row]]:
@@ -221,11 +212,6 @@ def _row(rows: Sequence[Row], name: str) -> Row:
     if row is None:
         raise GaveUp("the item was not found")
     return row
-
-
-def _both(plan: Callable[..., Program], **settings: str) -> tuple[Plan, ...]:
-    """Without a tally and with one."""
-    return tuple(partial(plan, tally=tally, **settings) for tally in (False, True))
 
 
 QUESTION_TYPES: dict[str, QuestionType] = {
@@ -247,9 +233,9 @@ QUESTION_TYPES: dict[str, QuestionType] = {
         _how_much_more,
         (partial(_work_out, expression="{price[0]} - {price[1]}", sentence="The difference is {}.", named=("item", "other")),),
     ),
-    "cheapest": QuestionType(0.8, partial(_extreme, dearest=False), _both(_find_extreme, function="min", word="lowest")),
-    "dearest": QuestionType(0.8, partial(_extreme, dearest=True), _both(_find_extreme, function="max", word="highest")),
-    "total_of_all": QuestionType(0.8, _sum_of_all, _both(_total_of_all)),
+    "cheapest": QuestionType(0.8, partial(_extreme, dearest=False), (partial(_find_extreme, function="min", word="lowest"),)),
+    "dearest": QuestionType(0.8, partial(_extreme, dearest=True), (partial(_find_extreme, function="max", word="highest"),)),
+    "total_of_all": QuestionType(0.8, _sum_of_all, (_total_of_all,)),
     "board_colour": QuestionType(0.6, _colour),
     "number_of_rows": QuestionType(0.6, _rows),
     "highlighted_row": QuestionType(0.8, _highlighted),
