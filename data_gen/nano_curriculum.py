@@ -36,7 +36,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Of each family, what nano is asked."""
-SHARES = {"prices": 0.38, "objects": 0.38, "sets": 0.24}
+SHARES = {"prices": 0.5, "objects": 0.3, "sets": 0.2}
 """Of a pool."""
 STAGES = ((0.2, 4, 3), (0.5, 6, 4), (1.0, 8, 5))
 """Until which share of the training: most items of a scene, most pictures of a set. Copying is learned on few items first."""

@@ -196,8 +196,12 @@ _WHICH = ("{told} Which is the {size}?", "{told} I let the calculator find the {
 
 
 def so_far(values: Mapping[str, float]) -> str:
-    """``So far: 2.31 (mug), 4.02 (box).`` The number stands first, since to copy is to find what stands behind something."""
-    return f"So far: {', '.join(f'{value} ({label})' for label, value in values.items())}." if values else ""
+    """``So far: 2.31 mug, 4.02 box.``
+
+    To copy is to find what stands behind something, and a small model looks few tokens back: so the number stands first, and
+    nothing but a space between the two (`docs/nano.md`).
+    """
+    return f"So far: {', '.join(f'{value} {label}' for label, value in values.items())}." if values else ""
 
 
 def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest: bool) -> Steps[tuple[str, str]]:
@@ -215,7 +219,7 @@ def pick(rng: random.Random, values: Mapping[str, float], told: str, *, largest:
     found = next((label for label, value in values.items() if value == result), None)
     if found is None:
         raise GaveUp("the calculator gave none of them")
-    ways = ("The {size} is {value} ({label}).", "{value} ({label}) is the {size}.", "It is {value} ({label}).")
+    ways = ("The {size}: {value} {label}.", "The {size} of these: {value} {label}.", "It is this one: {value} {label}.")
     return found, say(rng, ways, value=values[found], label=found, size=size)
 
 

@@ -147,8 +147,15 @@ def _sum_so_far(numbers: Mapping[str, int]) -> str:
 
 
 def _best_so_far(numbers: Mapping[str, int], sign: int) -> str:
+    """``Not more than 3. Most so far: image-1, 3.``: one word decides, and what follows is copied."""
+    most, more = ("Most", "more") if sign > 0 else ("Fewest", "fewer")
+    *before, _ = numbers
     best = max(numbers, key=lambda image: sign * numbers[image])
-    return f"{'Most' if sign > 0 else 'Fewest'} so far: {numbers[best]} ({best})."
+    told = f"{most} so far: {best}, {numbers[best]}."
+    if not before:
+        return told
+    known = max((numbers[image] for image in before), key=lambda number: sign * number)
+    return f"{f'Not {more}' if best in before else more.capitalize()} than {known}. {told}"
 
 
 def _compare(asked: Parameters, rng: random.Random, *, sign: int) -> Program:

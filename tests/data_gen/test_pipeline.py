@@ -107,9 +107,11 @@ def test_only_is_said_of_an_image_where_all_were_seen() -> None:
 
 def told(counted: list[int]) -> dict[str, str]:
     """What a thought says of the numbers in the images so far."""
+    *before, last = counted
     best = counted.index(max(counted))
+    compared = f"{'More' if last > max(before) else 'Not more'} than {max(before)}. " if before else ""
     return {
-        "image_with_most": f"Most so far: {counted[best]} (image-{best}).",
+        "image_with_most": f"{compared}Most so far: image-{best}, {counted[best]}.",
         "total_over_images": f"So far: {sum(counted[:-1])} + {counted[-1]} = {sum(counted)}."
         if counted[1:]
         else f"So far: {counted[0]}.",
@@ -146,9 +148,9 @@ def test_what_was_measured_is_told_with_its_object_and_compared_by_the_calculato
         measured = [str(value) for step in trace.steps[:-2] for value in MEASURED[name](step.observations[0].content or {})]
         assert len(numbers) > 1
         assert set(numbers) <= set(measured)  # an object that was found twice counts once
-        assert re.findall(r"([\d.]+) \((.+?)\)", last.thought)[-1][0] == numbers[-1]
+        assert re.findall(r"([\d.]+) [a-z]", last.thought)[-1] == numbers[-1]
         best = min(numbers, key=float) if function == "min" else max(numbers, key=float)
-        assert f" {best} ({trace.answer}" in trace.steps[-1].thought
+        assert f": {best} {trace.answer}" in trace.steps[-1].thought
 
 
 def test_simulated_observations_are_marked() -> None:
