@@ -1,6 +1,7 @@
 """taco-nano: the recipe of the embedded model, from an empty directory to the package data, through public functions only.
 
     $ python -m taco.data_gen.nano --out runs/nano --minutes 60            # interrupted? the same with --resume
+    $ python -m taco.data_gen.nano --out runs/cooled --steps 1500 --cool --base runs/nano/model
     $ python -m taco.data_gen.nano --out runs/direct --steps 4000 --direct # the comparison without tools
     $ python -m taco.data_gen.nano --out runs/nano --export taco/nano
 
@@ -173,6 +174,8 @@ def settings(out: Path, steps: int, curriculum: Curriculum, **changes: Any) -> T
         "trained_on": f"{', '.join(curriculum.families)}; simulated observations, made on the fly (taco.data_gen.nano)",
         "output_dir": str(out / "model"),
     }
+    if curriculum.cool:
+        values |= {"lr": 0.003, "schedule": "linear"}
     return TrainConfig(**(values | changes))
 
 
@@ -250,7 +253,7 @@ def export(model_dir: Path, out: Path, figures: str = "") -> None:
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model = AutoModelForImageTextToText.from_pretrained(str(model_dir), dtype=torch.float16)
+    model = AutoModelForImageTextToText.from_pretrained(str(model_dir), dtype=torch.float16).half()  # the tower, too
     model.save_pretrained(str(out), max_shard_size="15MB")
     AutoProcessor.from_pretrained(str(model_dir)).save_pretrained(str(out))
     record = AgentRecord.read(model_dir)
@@ -265,7 +268,8 @@ def _card(model: torch.nn.Module, record: AgentRecord, report: dict[str, Any], r
     tools = ", ".join(f"{tool.name} ({tool.backend})" for tool in record.tools)
     count = sum(parameter.numel() for parameter in model.parameters())
     seed, steps = report["settings"]["seed"], report["steps"]
-    options = "".join(f"--family {family} " for family in run["families"]) + ("--base BEFORE " if run["based"] else "")
+    options = "".join(f"--family {family} " for family in run["families"])
+    options += ("--base BEFORE " if run["based"] else "") + ("--cool " if run["cool"] else "")
     start = "the version before" if run["based"] else "random weights"
     again = ", BEFORE being the folder of that version" if run["based"] else ""
     return f"""# taco-nano
@@ -295,6 +299,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", type=Path, metavar="DIR", help="go on from the weights of this nano, such as taco/nano")
     parser.add_argument("--family", action="append", choices=TYPES, help="what it is asked about; all by default")
     parser.add_argument("--direct", action="store_true", help="answers without tools, for comparison")
+    parser.add_argument(
+        "--cool",
+        action="store_true",
+        help="end the training of --base: half the rate, falling from the first step on, hard tasks",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the trained model of --out there, and stop")
     chosen = parser.parse_args(arguments)
@@ -305,7 +314,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     plan = chosen.out / "run.json"
     begun = json.loads(plan.read_text()) if chosen.resume and plan.exists() else {}
-    curriculum = Curriculum(tuple(begun.get("families") or chosen.family or TYPES), begun.get("direct", chosen.direct))
+    curriculum = Curriculum(
+        tuple(begun.get("families") or chosen.family or TYPES), begun.get("direct", chosen.direct), begun.get("cool", chosen.cool)
+    )
     steps = chosen.steps or begun.get("steps") or steps_in(chosen.minutes or 60, chosen.out, curriculum)
     print(f"{steps} steps", flush=True)
     print(run(chosen.out, steps, curriculum, resume=chosen.resume, base=chosen.base))

@@ -36,7 +36,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Of each family, what nano is asked."""
-SHARES = {"prices": 0.5, "objects": 0.3, "sets": 0.2}
+SHARES = {"prices": 0.55, "objects": 0.3, "sets": 0.15}
 """Of a pool."""
 STAGES = ((0.2, 4, 3), (0.5, 6, 4), (1.0, 8, 5))
 """Until which share of the training: most items of a scene, most pictures of a set. Copying is learned on few items first."""
@@ -75,14 +75,16 @@ class Curriculum:
     Attributes:
         families: Of `TYPES`.
         direct: Whether traces are one Terminate step each.
+        cool: Whether it follows a training that has ended: other scenes, and the hardest from the first pool on.
     """
 
     families: tuple[str, ...] = tuple(TYPES)
     direct: bool = False
+    cool: bool = False
 
-    def pool(self, number: int, *, pools: int, seed: int = SEED) -> list[Trace]:
+    def pool(self, number: int, *, pools: int) -> list[Trace]:
         """Pool number n of `pools` in all: `SHARES` of the families, harder with time."""
-        share = number / max(1, pools)
+        share, seed = (1.0, SEED + 1) if self.cool else (number / max(1, pools), SEED)
         items, pictures = next((stage[1:] for stage in STAGES if share < stage[0]), STAGES[-1][1:])
         traces: list[Trace] = []
         for which, (count, family, types) in enumerate(self._parts()):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from taco.data_gen import nano, nano_curriculum, nano_tokenizer
 from taco.data_gen.nano_curriculum import Curriculum
@@ -117,6 +118,18 @@ def test_the_curriculum_grows_and_pools_differ(monkeypatch: pytest.MonkeyPatch) 
     assert not images[0] & images[1]
 
 
+def test_a_training_is_ended_on_other_scenes_and_the_hardest_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(nano_curriculum, "POOL", 120)
+    first, last, cool = (
+        Curriculum(("prices",), cool=cooled).pool(number, pools=100) for number, cooled in ((0, False), (99, False), (0, True))
+    )
+    rows = [max(int(re.findall(r"(\d) rows", trace.steps[0].thought)[0]) for trace in part) for part in (first, last, cool)]
+    assert rows == [4, 8, 8]
+    assert not {trace.images["image-0"].sha256 for trace in first} & {trace.images["image-0"].sha256 for trace in cool}
+    rates = [nano.settings(tmp_path, 9, Curriculum(cool=cooled)) for cooled in (False, True)]
+    assert [(config.schedule, config.lr) for config in rates] == [("wsd", 0.006), ("linear", 0.003)]
+
+
 def test_every_trace_offers_the_same_tools_and_calls_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nano_curriculum, "POOL", 60)
     for trace in Curriculum().pool(7, pools=9):
@@ -180,6 +193,7 @@ def test_a_short_run_is_exported_and_loads(tmp_path: Path, monkeypatch: pytest.M
     nano.export(out, tmp_path / "package")
     shards = list((tmp_path / "package").glob("*.safetensors"))
     assert 0 < sum(shard.stat().st_size for shard in shards) < 16e6
+    assert {tensor.dtype for shard in shards for tensor in load_file(shard).values()} == {torch.float16}
     card = (tmp_path / "package" / "README.md").read_text()
     assert "2 steps,\n  8 examples" in card
     assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "package").glob("*.[jm][sd]*"))
